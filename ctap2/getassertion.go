@@ -1,0 +1,41 @@
+package ctap2
+
+import "github.com/fobd/fobd/ctap2/cose"
+
+// GetAssertionRequest holds the parameters of authenticatorGetAssertion
+// (CTAP 2.2, section 6.2). Zero members are left out.
+type GetAssertionRequest struct {
+	RPID              string                  `cbor:"1,keyasint"`
+	ClientDataHash    []byte                  `cbor:"2,keyasint"`
+	AllowList         []CredentialDescriptor  `cbor:"3,keyasint,omitempty"`
+	Extensions        *GetAssertionExtensions `cbor:"4,keyasint,omitempty"`
+	Options           *Options                `cbor:"5,keyasint,omitempty"`
+	PINUVAuthParam    *[]byte                 `cbor:"6,keyasint,omitempty"` // a pointer: empty is not absent
+	PINUVAuthProtocol PINUVProtocol           `cbor:"7,keyasint,omitempty"`
+}
+
+// GetAssertionExtensions are the extension inputs of getAssertion (CTAP 2.2, section 12).
+type GetAssertionExtensions struct {
+	HMACSecret *HMACSecretInput `cbor:"hmac-secret,omitempty"`
+}
+
+// HMACSecretInput is the input of the hmac-secret extension at getAssertion
+// (CTAP 2.2, section 12.7).
+type HMACSecretInput struct {
+	KeyAgreement      cose.Key      `cbor:"1,keyasint"`
+	SaltEnc           []byte        `cbor:"2,keyasint"`
+	SaltAuth          []byte        `cbor:"3,keyasint"`
+	PINUVAuthProtocol PINUVProtocol `cbor:"4,keyasint,omitempty"`
+}
+
+// GetAssertionResponse is the answer of authenticatorGetAssertion and
+// authenticatorGetNextAssertion (CTAP 2.2, section 6.2, response structure).
+type GetAssertionResponse struct {
+	Credential          *CredentialDescriptor `cbor:"1,keyasint,omitempty"`
+	AuthData            []byte                `cbor:"2,keyasint"`
+	Signature           []byte                `cbor:"3,keyasint"`
+	User                *User                 `cbor:"4,keyasint,omitempty"`
+	NumberOfCredentials uint                  `cbor:"5,keyasint,omitempty"`
+	UserSelected        bool                  `cbor:"6,keyasint,omitempty"`
+	LargeBlobKey        []byte                `cbor:"7,keyasint,omitempty"`
+}
