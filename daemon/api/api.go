@@ -1,0 +1,33 @@
+// Package api holds the types that cross the daemon's socket: requests and
+// results of operations, prompts, events and errors.
+//
+// It is for the daemon, its front ends and every client; it needs the standard
+// library only. All types have a JSON form; binary values are base64url without
+// padding, as in WebAuthn Level 3.
+package api
+
+// Version is the version of the interface that this package describes. It grows
+// when an operation, member or code is added; nothing is taken away within v1.
+const Version = "1.0"
+
+// The names of the operations, which are also their paths: POST /v1/<name>.
+const (
+	OpList          = "list"
+	OpInfo          = "info"
+	OpTouch         = "touch"
+	OpWink          = "wink"
+	OpRegister      = "register"
+	OpAssert        = "assert"
+	OpVerify        = "verify"
+	OpPINStatus     = "pin-status"
+	OpPINSet        = "pin-set"
+	OpPINChange     = "pin-change"
+	OpReset         = "reset"
+	OpStatus        = "status"
+	OpEmulateAdd    = "emulate-add"
+	OpEmulateList   = "emulate-list"
+	OpEmulateRemove = "emulate-remove"
+	OpEmulateTouch  = "emulate-touch"
+	OpEmulatePower  = "emulate-power"
+	OpEmulateSet    = "emulate-set"
+)

@@ -1,0 +1,106 @@
+package api
+
+// Key is an attached security key.
+type Key struct {
+	ID           string `json:"id"`
+	Name         string `json:"name"` // for people: manufacturer and product, or what is known
+	Path         string `json:"path,omitempty"`
+	VendorID     uint16 `json:"vendorId"`
+	ProductID    uint16 `json:"productId"`
+	Manufacturer string `json:"manufacturer,omitempty"`
+	Product      string `json:"product,omitempty"`
+	Serial       string `json:"serial,omitempty"`
+	Emulated     bool   `json:"emulated"`
+	// The following are known once the key has been asked for them.
+	AAGUID   string   `json:"aaguid,omitempty"`
+	Versions []string `json:"versions,omitempty"`
+	PINSet   *bool    `json:"pinSet,omitempty"`
+	// Busy is the operation that has taken the key right now.
+	Busy *Holder `json:"busy,omitempty"`
+}
+
+// ListRequest asks for all keys.
+type ListRequest struct{}
+
+// ListResult is the answer to [OpList].
+type ListResult struct {
+	Keys []Key `json:"keys"`
+}
+
+// KeyRequest names a key; an empty name is the only one, or the one that is touched.
+type KeyRequest struct {
+	Key string `json:"key,omitempty"`
+	// TimeoutMS bounds the whole operation, in milliseconds; 0 means the daemon's default.
+	TimeoutMS uint32 `json:"timeout,omitempty"`
+}
+
+// InfoResult is the answer to [OpInfo]: what the key says of itself.
+type InfoResult struct {
+	Key          Key      `json:"key"`
+	CTAPHID      string   `json:"ctaphid"`      // protocol and device version, "2, 5.4.3"
+	Capabilities []string `json:"capabilities"` // "wink", "cbor", "msg"
+	U2FVersion   string   `json:"u2fVersion,omitempty"`
+	// Info is the authenticatorGetInfo answer by member name of the specification;
+	// nil for a key that speaks CTAP1 only.
+	Info map[string]any `json:"info,omitempty"`
+}
+
+// TouchRequest asks for a touch of a key.
+type TouchRequest struct {
+	Key       string `json:"key,omitempty"`
+	Purpose   string `json:"purpose,omitempty"` // shown to the person, at most 200 characters
+	TimeoutMS uint32 `json:"timeout,omitempty"`
+}
+
+// TouchResult says which key was touched.
+type TouchResult struct {
+	Key Key `json:"key"`
+}
+
+// PINStatusResult is the answer to [OpPINStatus].
+type PINStatusResult struct {
+	Key         Key   `json:"key"`
+	Supported   bool  `json:"supported"`
+	Set         bool  `json:"set"`
+	Retries     *uint `json:"retries,omitempty"` // nil when no PIN is set
+	NeedsReplug bool  `json:"needsReplug"`       // three wrong PINs in a row
+	UVRetries   *uint `json:"uvRetries,omitempty"`
+	MinLength   uint  `json:"minLength"` // in code points
+	MaxLength   uint  `json:"maxLength"`
+	ForceChange bool  `json:"forceChange"`
+}
+
+// PINSetRequest sets the first PIN of a key; the PIN comes through a prompt.
+type PINSetRequest = KeyRequest
+
+// PINChangeRequest changes the PIN of a key; both PINs come through prompts.
+type PINChangeRequest struct {
+	Key       string `json:"key,omitempty"`
+	TimeoutMS uint32 `json:"timeout,omitempty"`
+	// AllowLastRetry permits to spend the last PIN retry.
+	AllowLastRetry bool `json:"allowLastRetry,omitempty"`
+}
+
+// ResetRequest wipes a key. Key must be named.
+type ResetRequest struct {
+	Key       string `json:"key"`
+	TimeoutMS uint32 `json:"timeout,omitempty"`
+}
+
+// KeyResult says to which key something was done.
+type KeyResult struct {
+	Key Key `json:"key"`
+}
+
+// StatusResult is the answer to [OpStatus].
+type StatusResult struct {
+	Version   string `json:"version"`
+	API       string `json:"api"`
+	PID       int    `json:"pid"`
+	Mode      string `json:"mode"` // "user" or "system"
+	Socket    string `json:"socket,omitempty"`
+	Keys      int    `json:"keys"`
+	Running   int    `json:"running"` // operations
+	Waiting   int    `json:"waiting"` // operations in queues
+	StartedAt string `json:"startedAt"`
+}

@@ -1,0 +1,62 @@
+package api
+
+// PromptKind says what a prompt wants from the person.
+type PromptKind string
+
+// The kinds of prompts. The first group only tells; the second wants an answer by
+// POST /v1/prompts/{id}.
+const (
+	PromptTouch  PromptKind = "touch"  // touch the blinking key
+	PromptVerify PromptKind = "verify" // finger on the key's sensor
+	PromptReplug PromptKind = "replug" // pull the key out and put it in again
+	PromptInsert PromptKind = "insert" // no key is attached; put one in
+	PromptWait   PromptKind = "wait"   // the key is taken by Holder; wait
+
+	PromptPIN     PromptKind = "pin"     // answer: the PIN, as the raw body
+	PromptNewPIN  PromptKind = "new-pin" // answer: the new PIN, as the raw body
+	PromptChoose  PromptKind = "choose"  // answer: the index of a choice, as a JSON number
+	PromptConfirm PromptKind = "confirm" // answer: true or false, as JSON
+)
+
+// Prompt is something the person must know or answer while an operation runs.
+type Prompt struct {
+	ID        string     `json:"id"`
+	Kind      PromptKind `json:"kind"`
+	Operation string     `json:"operation"`
+	// Program, PID and User say who asks; they come from the kernel, never from the request.
+	Program string `json:"program,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	User    string `json:"user,omitempty"`
+	// RPID is the site, Purpose a text that the program gave; both may be empty.
+	RPID    string `json:"rpId,omitempty"`
+	Purpose string `json:"purpose,omitempty"`
+	// Key is the id of the key, KeyName a name for people.
+	Key     string `json:"key,omitempty"`
+	KeyName string `json:"keyName,omitempty"`
+	// Message is the whole prompt in one English sentence.
+	Message string `json:"message"`
+	// Retries is the number of PIN retries left, for PIN prompts.
+	Retries *uint `json:"retries,omitempty"`
+	// MinLength is the least number of code points of a new PIN.
+	MinLength uint     `json:"minLength,omitempty"`
+	Choices   []Choice `json:"choices,omitempty"`
+	Holder    *Holder  `json:"holder,omitempty"`
+	// Deadline is when the operation gives up, RFC 3339; empty when it does not.
+	Deadline string `json:"deadline,omitempty"`
+}
+
+// Choice is one of several things to choose from.
+type Choice struct {
+	Name   string `json:"name"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Line is one line of a streamed operation (application/x-ndjson): exactly one
+// member is set. A stream ends with one Result or Error line.
+type Line struct {
+	Prompt *Prompt `json:"prompt,omitempty"`
+	// Withdrawn is the id of a prompt that is over.
+	Withdrawn string `json:"withdrawn,omitempty"`
+	Result    any    `json:"result,omitempty"`
+	Error     *Error `json:"error,omitempty"`
+}
