@@ -1,0 +1,68 @@
+# make demo shows the main job; make test runs the quick tests. The rest is for those
+# who work on fobd: see CONTRIBUTING.md.
+
+GO ?= go
+BIN := bin
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Tools run at these versions; go.mod knows nothing of them.
+GOFUMPT := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BENCHSTAT := golang.org/x/perf/cmd/benchstat@latest
+
+# Packages that the wildcard does not see.
+VM := ./testdata/vm
+FUZZTIME ?= 10s
+
+.PHONY: build demo test test-race test-vm check lint fuzz bench man libusb install clean help
+
+build: ## fobd, fob and fobkey, static, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/fobd ./cmd/fob ./cmd/fobkey
+
+demo: build ## the main job: a touch, a registration and an assertion with an emulated key
+	@$(BIN)/fob demo
+
+test: ## all quick tests
+	$(GO) test ./...
+
+test-race: ## the quick tests under the race detector
+	$(GO) test -race ./...
+
+test-vm: ## tests against a real kernel, libfido2 and OpenSSH in a virtual machine
+	testdata/vm/test.sh
+
+check: lint test-race libusb ## what must pass before a commit
+
+lint: ## formatting, vet, staticcheck, golangci-lint, module file
+	@unformatted=$$($(GO) run $(GOFUMPT) -l cmd ctap2 daemon hid testdata tokens u2f udev); \
+		if [ -n "$$unformatted" ]; then echo "not gofumpt-ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./... && $(GO) vet -tags vm $(VM)
+	$(GO) mod tidy -diff
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+libusb: ## compile and test the karalabe/hid backend
+	$(GO) vet -tags libusb ./hid
+	$(GO) test -tags libusb ./hid
+
+fuzz: ## every fuzz target for FUZZTIME
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r target; do \
+			echo "== $$target ($$(dirname "$$file"))"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; \
+		done || exit 1; \
+	done
+
+bench: ## benchmarks, as ratios against a floor in the same run
+	$(GO) test -run '^$$' -bench . -benchmem ./hid/... ./ctap2/... ./u2f/... ./tokens/... ./daemon/... ./cmd/...
+
+man: build ## man pages, in bin/man
+	$(BIN)/fob man $(BIN)/man
+
+clean: ## remove what make built
+	rm -rf $(BIN)
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
