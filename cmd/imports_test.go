@@ -1,0 +1,146 @@
+// Package cmd_test holds the import graph of the whole module to the design: which
+// room may know which, and which room owns which third-party module.
+package cmd_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fobd/fobd/"
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+// list runs go list with dependencies known, tests left out.
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps", module+"...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	var pkgs []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+// in says whether path is the package or folder tree, inside the module.
+func in(path, tree string) bool {
+	path = strings.TrimPrefix(path, module)
+	return path == tree || strings.HasPrefix(path, tree+"/")
+}
+
+func inAny(path string, trees []string) bool {
+	return slices.ContainsFunc(trees, func(tree string) bool { return in(path, tree) })
+}
+
+func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
+	rules := []struct {
+		name     string
+		who      []string // packages the rule is about
+		but      []string // packages it is not about
+		never    []string // folders of ours, "=" and one package, or import paths, that they may not reach
+		directly bool     // look at imports, not at all dependencies
+	}{
+		{name: "a message knows no transport", who: []string{"ctap2", "u2f"}, never: []string{"hid", "tokens", "daemon", "cmd"}},
+		{name: "a packet does not know what it carries", who: []string{"hid"}, never: []string{"ctap2", "u2f", "tokens", "daemon", "cmd"}},
+		{name: "the softkey takes and gives messages", who: []string{"tokens/softkey"}, never: []string{"hid", "daemon", "cmd"}},
+		{name: "tokens know no daemon", who: []string{"tokens"}, never: []string{"daemon", "cmd"}},
+		{
+			name: "the engine knows no front end", who: []string{"daemon"},
+			but:   []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty"},
+			never: []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty", "net/http", "github.com/godbus/dbus/v5"},
+		},
+		{
+			name: "a front end knows no other one and no key", who: []string{"daemon/httpapi"}, directly: true,
+			never: []string{"daemon/dbusapi", "daemon/client", "ctap2", "hid", "tokens"},
+		},
+		{name: "the client knows the interface only", who: []string{"daemon/client"}, never: []string{"ctap2", "u2f", "hid", "tokens", "cmd", "=daemon", "daemon/policy", "daemon/httpapi"}},
+		{name: "fob is a client of the socket", who: []string{"cmd/fob"}, never: []string{"ctap2", "u2f", "hid", "tokens", "=daemon", "daemon/policy", "daemon/httpapi", "daemon/config"}},
+	}
+	pkgs := list(t)
+	for _, rule := range rules {
+		t.Run(strings.ReplaceAll(rule.name, " ", "-"), func(t *testing.T) {
+			seen := false
+			for _, p := range pkgs {
+				if !inAny(p.ImportPath, rule.who) || inAny(p.ImportPath, rule.but) {
+					continue
+				}
+				seen = true
+				reach := p.Deps
+				if rule.directly {
+					reach = p.Imports
+				}
+				for _, dep := range reach {
+					ours := strings.HasPrefix(dep, module)
+					for _, bad := range rule.never {
+						exact, only := strings.CutPrefix(bad, "=")
+						if ours && !only && in(dep, bad) || dep == bad || only && dep == module+exact {
+							t.Errorf("%s reaches %s: %s", p.ImportPath, dep, rule.name)
+						}
+					}
+				}
+			}
+			if !seen {
+				t.Errorf("no package for the rule %q", rule.name)
+			}
+		})
+	}
+}
+
+func TestNeedsNoMoreThanTheStandardLibrary(t *testing.T) {
+	for _, p := range list(t) {
+		if !in(p.ImportPath, "daemon/api") {
+			continue
+		}
+		for _, dep := range p.Deps {
+			if first, _, _ := strings.Cut(dep, "/"); strings.Contains(first, ".") {
+				t.Errorf("%s reaches %s, want the standard library only", p.ImportPath, dep)
+			}
+		}
+		return
+	}
+	t.Error("daemon/api is not there")
+}
+
+func TestOneRoomOwnsAModule(t *testing.T) {
+	owners := map[string][]string{
+		"github.com/fxamacker/cbor/v2":         {"ctap2"},
+		"github.com/karalabe/hid":              {"hid"},
+		"github.com/go-webauthn/webauthn":      {"daemon/relyingparty"},
+		"github.com/godbus/dbus/v5":            {"daemon/dbusapi"},
+		"github.com/getkin/kin-openapi":        {"daemon/httpapi"},
+		"github.com/pelletier/go-toml/v2":      {"daemon/config"},
+		"github.com/coreos/go-systemd/v22":     {"cmd/fobd"},
+		"github.com/spf13/cobra":               {"cmd"},
+		"golang.org/x/crypto/chacha20poly1305": {"tokens/softkey"},
+	}
+	for _, p := range list(t) {
+		for _, dep := range p.Imports {
+			for mod, rooms := range owners {
+				if (dep == mod || strings.HasPrefix(dep, mod+"/")) && !inAny(p.ImportPath, rooms) {
+					t.Errorf("%s imports %s, which belongs to %v", p.ImportPath, dep, rooms)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,28 @@
+#!/bin/bash
+# make test-vm: builds everything on the host, then runs the tests of this folder in
+# the virtual machine. What is missing is named; in CI (CI=true) that is a failure.
+set -eu
+cd "$(dirname "$0")/../.."
+missing=
+for tool in qemu-system-x86_64 busybox cpio xz python3 depmod fido2-token fido2-cred ssh-keygen udevadm; do
+	PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+[ -x /lib/systemd/systemd-udevd ] || missing="$missing systemd-udevd"
+if [ -n "$missing" ] || [ "$(id -u)" != 0 ]; then
+	[ "$(id -u)" = 0 ] || missing="$missing root"
+	echo "test-vm: SKIPPED the virtual machine and all its tests; missing:$missing" >&2
+	[ "${CI:-}" != true ] || exit 1
+	exit 0
+fi
+export PATH=$PATH:/usr/sbin:/sbin
+
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/fobd-vm.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+make -s build BIN="$work/bin"
+CGO_ENABLED=0 go test -c -tags vm -o "$work/vm.test" ./testdata/vm
+for package in fido2-tools openssh-client systemd udev; do
+	dpkg-query -W -f '${Package} ${Version}\n' "$package" 2>/dev/null || true
+done
+# -u: with udevd, as on a desktop, so that hot-plug comes through the udev group.
+testdata/vm/run.sh -u -t "${VM_LIMIT:-900}" \
+	"export FOBD_BIN='$work/bin' PATH='$work/bin':\$PATH; cd /root && '$work/vm.test' -test.v -test.timeout ${VM_LIMIT:-900}s ${VM_ARGS:-}"
