@@ -1,0 +1,112 @@
+package hid
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// NewStream returns a device at the other end of a connection that carries whole
+// reports one after another, with nothing between them. Read gives reports of
+// inputSize, Write takes reports of outputSize bytes; a size below 1 means
+// [DefaultReportSize]. At the key's side of the connection the two are swapped.
+//
+// The device owns conn. A report that arrives in pieces is put together, across
+// deadlines, too. When the other side has hung up, Read gives [ErrGone], together with
+// [io.ErrUnexpectedEOF] if it did so within a report. A report that could be sent
+// only in part leaves the stream unusable, so the connection is closed and later calls
+// give [ErrGone].
+func NewStream(conn net.Conn, inputSize, outputSize int) Device {
+	return &stream{
+		conn:   conn,
+		report: make([]byte, reportSize(inputSize)),
+		output: reportSize(outputSize),
+	}
+}
+
+type stream struct {
+	conn   net.Conn
+	output int
+	closed atomic.Bool
+	once   sync.Once
+
+	report []byte // the report that is being received, for Read alone
+	have   int    // the bytes of it that are there
+}
+
+func (s *stream) Read(report []byte) (int, error) {
+	if len(report) < len(s.report) {
+		return 0, errShortBuffer
+	}
+	for s.have < len(s.report) {
+		n, err := s.conn.Read(s.report[s.have:])
+		s.have += n
+		if err == nil || s.have == len(s.report) {
+			continue
+		}
+		if errors.Is(err, io.EOF) && s.have > 0 && !s.closed.Load() {
+			return 0, fmt.Errorf("%w: %w after %d of %d bytes", ErrGone, io.ErrUnexpectedEOF, s.have, len(s.report))
+		}
+		return 0, s.explain("read", err)
+	}
+	s.have = 0
+	return copy(report, s.report), nil
+}
+
+func (s *stream) Write(report []byte) (int, error) {
+	if len(report) != s.output {
+		return 0, sizeError(len(report), s.output)
+	}
+	if err := s.conn.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
+		return 0, s.explain("write", err)
+	}
+	n, err := s.conn.Write(report)
+	if err == nil {
+		return n, nil
+	}
+	if n > 0 {
+		s.conn.Close()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, ErrWriteTimeout
+	}
+	return n, s.explain("write", err)
+}
+
+// explain turns the connection's errors into those of Device.
+func (s *stream) explain(verb string, err error) error {
+	switch {
+	case s.closed.Load():
+		return errClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errDeadline
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		return ErrGone
+	}
+	return fmt.Errorf("hid: %s: %w", verb, err)
+}
+
+func (s *stream) SetReadDeadline(t time.Time) error {
+	if err := s.conn.SetReadDeadline(t); err != nil {
+		return s.explain("set deadline", err)
+	}
+	return nil
+}
+
+func (s *stream) ReportSizes() (input, output int) { return len(s.report), s.output }
+
+func (s *stream) Close() error {
+	var err error
+	s.once.Do(func() {
+		s.closed.Store(true)
+		err = s.conn.Close()
+	})
+	return err
+}
