@@ -7,7 +7,10 @@
 // message knows no transport: everything goes through [Transport].
 package ctap2
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Transport carries one request to an authenticator and brings back the response.
 //
@@ -46,3 +49,32 @@ const (
 	CmdLargeBlobs           Cmd = 0x0C
 	CmdConfig               Cmd = 0x0D
 )
+
+// String gives the command's name without the prefix authenticator.
+func (c Cmd) String() string {
+	switch c {
+	case CmdMakeCredential:
+		return "makeCredential"
+	case CmdGetAssertion:
+		return "getAssertion"
+	case CmdGetInfo:
+		return "getInfo"
+	case CmdClientPIN:
+		return "clientPIN"
+	case CmdReset:
+		return "reset"
+	case CmdGetNextAssertion:
+		return "getNextAssertion"
+	case CmdBioEnrollment:
+		return "bioEnrollment"
+	case CmdCredentialManagement:
+		return "credentialManagement"
+	case CmdSelection:
+		return "selection"
+	case CmdLargeBlobs:
+		return "largeBlobs"
+	case CmdConfig:
+		return "config"
+	}
+	return fmt.Sprintf("command %#02x", byte(c))
+}
