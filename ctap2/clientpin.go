@@ -44,6 +44,15 @@ type ClientPINRequest struct {
 	RPID              string              `cbor:"10,keyasint,omitempty"`
 }
 
+// missing names the first member that is absent and always required; what each subcommand
+// requires beyond that is the authenticator's business (CTAP 2.2, section 6.5.5).
+func (r *ClientPINRequest) missing() string {
+	if r.Subcommand == 0 {
+		return "subCommand"
+	}
+	return ""
+}
+
 // ClientPINResponse is the answer of authenticatorClientPIN (CTAP 2.2, section 6.5.5).
 // Nil members are absent.
 type ClientPINResponse struct {

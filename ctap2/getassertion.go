@@ -14,6 +14,32 @@ type GetAssertionRequest struct {
 	PINUVAuthProtocol PINUVProtocol           `cbor:"7,keyasint,omitempty"`
 }
 
+// missing names the first required member that is absent (CTAP 2.2, section 6.2, table of
+// parameters).
+func (r *GetAssertionRequest) missing() string {
+	switch {
+	case r.RPID == "":
+		return "rpId"
+	case r.ClientDataHash == nil:
+		return "clientDataHash"
+	}
+	if name := missingInDescriptors(r.AllowList); name != "" {
+		return "allowList." + name
+	}
+	if r.Extensions != nil && r.Extensions.HMACSecret != nil {
+		// CTAP 2.2, section 12.7: all but the protocol is required.
+		switch in := r.Extensions.HMACSecret; {
+		case in.KeyAgreement.IsZero():
+			return "hmac-secret.keyAgreement"
+		case in.SaltEnc == nil:
+			return "hmac-secret.saltEnc"
+		case in.SaltAuth == nil:
+			return "hmac-secret.saltAuth"
+		}
+	}
+	return ""
+}
+
 // GetAssertionExtensions are the extension inputs of getAssertion (CTAP 2.2, section 12).
 type GetAssertionExtensions struct {
 	HMACSecret *HMACSecretInput `cbor:"hmac-secret,omitempty"`
@@ -28,6 +54,12 @@ type HMACSecretInput struct {
 	PINUVAuthProtocol PINUVProtocol `cbor:"4,keyasint,omitempty"`
 }
 
+// GetAssertionOutputs are the extension outputs in the authenticator data of getAssertion
+// (CTAP 2.2, section 12). Nil members are absent.
+type GetAssertionOutputs struct {
+	HMACSecret []byte `cbor:"hmac-secret,omitempty"` // encrypted: see [HMACSecret]
+}
+
 // GetAssertionResponse is the answer of authenticatorGetAssertion and
 // authenticatorGetNextAssertion (CTAP 2.2, section 6.2, response structure).
 type GetAssertionResponse struct {
@@ -38,4 +70,14 @@ type GetAssertionResponse struct {
 	NumberOfCredentials uint                  `cbor:"5,keyasint,omitempty"`
 	UserSelected        bool                  `cbor:"6,keyasint,omitempty"`
 	LargeBlobKey        []byte                `cbor:"7,keyasint,omitempty"`
+}
+
+func (r *GetAssertionResponse) missing() string {
+	switch {
+	case r.AuthData == nil:
+		return "authData"
+	case r.Signature == nil:
+		return "signature"
+	}
+	return ""
 }

@@ -1,5 +1,7 @@
 package ctap2
 
+import "github.com/fobd/fobd/ctap2/cose"
+
 // MakeCredentialRequest holds the parameters of authenticatorMakeCredential
 // (CTAP 2.2, section 6.1). Zero members are left out.
 type MakeCredentialRequest struct {
@@ -16,6 +18,49 @@ type MakeCredentialRequest struct {
 	AttestationFormatsPref []string                  `cbor:"11,keyasint,omitempty"`
 }
 
+// missing names the first required member that is absent (CTAP 2.2, section 6.1, table of
+// parameters; the entities are those of WebAuthn Level 3, section 5.4).
+func (r *MakeCredentialRequest) missing() string {
+	switch {
+	case r.ClientDataHash == nil:
+		return "clientDataHash"
+	case r.RP.ID == "":
+		return "rp.id"
+	case r.User.ID == nil:
+		return "user.id"
+	case r.PubKeyCredParams == nil:
+		return "pubKeyCredParams"
+	}
+	for _, p := range r.PubKeyCredParams {
+		switch {
+		case p.Type == "":
+			return "pubKeyCredParams.type"
+		case p.Alg == 0: // reserved by IANA
+			return "pubKeyCredParams.alg"
+		}
+	}
+	if name := missingInDescriptors(r.ExcludeList); name != "" {
+		return "excludeList." + name
+	}
+	return ""
+}
+
+// Algorithm gives the first algorithm of PubKeyCredParams that is among supported
+// (CTAP 2.2, section 6.1.2, step 3: the platform's order decides), ok false when there is none.
+func (r *MakeCredentialRequest) Algorithm(supported ...cose.Algorithm) (alg cose.Algorithm, ok bool) {
+	for _, p := range r.PubKeyCredParams {
+		if p.Type != TypePublicKey {
+			continue
+		}
+		for _, alg := range supported {
+			if alg == p.Alg {
+				return alg, true
+			}
+		}
+	}
+	return 0, false
+}
+
 // Options is the options map of makeCredential and getAssertion (CTAP 2.2,
 // sections 6.1 and 6.2). A nil member is absent.
 type Options struct {
@@ -27,6 +72,13 @@ type Options struct {
 // MakeCredentialExtensions are the extension inputs of makeCredential
 // (CTAP 2.2, section 12). Nil and zero members are absent.
 type MakeCredentialExtensions struct {
+	CredProtect CredProtect `cbor:"credProtect,omitempty"`
+	HMACSecret  *bool       `cbor:"hmac-secret,omitempty"`
+}
+
+// MakeCredentialOutputs are the extension outputs in the authenticator data of makeCredential
+// (CTAP 2.2, section 12). Nil and zero members are absent.
+type MakeCredentialOutputs struct {
 	CredProtect CredProtect `cbor:"credProtect,omitempty"`
 	HMACSecret  *bool       `cbor:"hmac-secret,omitempty"`
 }
@@ -50,4 +102,14 @@ type MakeCredentialResponse struct {
 	AttStmt      RawMessage `cbor:"3,keyasint,omitempty"`
 	EpAtt        *bool      `cbor:"4,keyasint,omitempty"`
 	LargeBlobKey []byte     `cbor:"5,keyasint,omitempty"`
+}
+
+func (r *MakeCredentialResponse) missing() string {
+	switch {
+	case r.Fmt == "":
+		return "fmt"
+	case r.AuthData == nil:
+		return "authData"
+	}
+	return ""
 }

@@ -29,6 +29,19 @@ type CredentialDescriptor struct {
 	Transports []string `cbor:"transports,omitempty"`
 }
 
+// missingInDescriptors names the first required member that one of them lacks.
+func missingInDescriptors(list []CredentialDescriptor) string {
+	for _, d := range list {
+		switch {
+		case d.ID == nil:
+			return "id"
+		case d.Type == "":
+			return "type"
+		}
+	}
+	return ""
+}
+
 // CredentialParameter is a PublicKeyCredentialParameters (WebAuthn Level 3, section 5.3).
 type CredentialParameter struct {
 	Alg  cose.Algorithm `cbor:"alg"`

@@ -29,6 +29,9 @@ func checkBytes(data []byte, v any) error {
 	if !ok {
 		w, _ = wireTypes.LoadOrStore(t, wireTypeOf(t))
 	}
+	if w.(*wireType) == nil {
+		return nil
+	}
 	_, err := w.(*wireType).check(data)
 	return err
 }
@@ -81,7 +84,8 @@ func (w *wireType) check(data []byte) (rest []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if w != nil && w.bytes && h.major != majorBytes {
+	isNull := h.major == majorSimple && h.arg == 22 // as good as absent; strict decoding has refused it
+	if w != nil && w.bytes && h.major != majorBytes && !isNull {
 		return nil, &DecodeError{Status: ErrCBORUnexpectedType, Err: fmt.Errorf("major type %d where bytes should be", h.major)}
 	}
 	switch h.major {

@@ -3,4 +3,203 @@
 //
 // It is for the front ends (daemon/httpapi, daemon/dbusapi), which decode a request,
 // know who asks, and call [Engine.Do]. It knows nothing of sockets, HTTP or D-Bus.
+//
+// A request takes one way down and one way back: the table, the policy (once, before any
+// wait), the queue of the key, a session with the key. The answer is a return value; the
+// person is the [UI] that came down with the request.
 package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/policy"
+	"github.com/fobd/fobd/hid"
+	"github.com/fobd/fobd/hid/ctaphid"
+	"github.com/fobd/fobd/tokens"
+)
+
+// The times an operation is allowed when [Config] says nothing.
+const (
+	DefaultTimeout = 60 * time.Second
+	MaxTimeout     = 10 * time.Minute
+)
+
+// Verifier checks responses as a relying party does. Failed checks are an [*api.Error]
+// with [api.CodeVerifyFailed].
+type Verifier interface {
+	Verify(ctx context.Context, r *api.VerifyRequest) (*api.VerifyResult, error)
+}
+
+// Config is how an [Engine] is made. The zero value has no keys and lets root in only.
+type Config struct {
+	// Sources are the buses on which keys are looked for. Emulated keys are on a bus of
+	// the engine's own.
+	Sources []hid.Bus
+	Rules   policy.Rules
+	// Verifier does what verify asks for; without one it is unsupported.
+	Verifier Verifier
+	// Log gets one line for each operation. Default: nowhere.
+	Log *slog.Logger
+	// StateDir is where emulated keys keep their files; without one they are in memory.
+	StateDir string
+	// Version, Mode ("user" or "system") and Socket are told by status.
+	Version, Mode, Socket string
+	// Timeout bounds operations whose request does not say how long, MaxTimeout those
+	// that do. Defaults: [DefaultTimeout] and [MaxTimeout].
+	Timeout, MaxTimeout time.Duration
+	// Channel holds the times that keys are allowed for an answer.
+	Channel ctaphid.Config
+}
+
+// Engine runs operations. It is made by [New]; its methods may be called from several
+// goroutines.
+type Engine struct {
+	cfg      Config
+	log      *slog.Logger
+	keys     *tokens.Registry
+	arbiter  arbiter
+	events   broadcaster
+	emulated emulator
+	started  time.Time
+
+	// stopping ends, with errShuttingDown as its cause, when Run's context does.
+	stopping context.Context
+	stop     context.CancelCauseFunc
+
+	mu      sync.Mutex // guards what follows
+	stopped bool       // no operation begins any more
+	running int
+	idle    chan struct{} // closed when stopped and nothing runs
+}
+
+// New returns an engine. It serves at once; [Engine.Run] makes it notice keys that come
+// and go.
+func New(cfg Config) (*Engine, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.MaxTimeout == 0 {
+		cfg.MaxTimeout = MaxTimeout
+	}
+	if cfg.Timeout < 0 || cfg.MaxTimeout < 0 || cfg.Timeout > cfg.MaxTimeout {
+		return nil, fmt.Errorf("daemon: time-outs %v and %v make no sense", cfg.Timeout, cfg.MaxTimeout)
+	}
+	e := &Engine{cfg: cfg, log: cfg.Log, started: time.Now(), idle: make(chan struct{})}
+	e.stopping, e.stop = context.WithCancelCause(context.Background())
+	e.emulated.init()
+	sources := append([]hid.Bus{e.emulated.bus}, cfg.Sources...)
+	e.keys = tokens.NewRegistry(tokens.Config{
+		Notify:  e.events.key,
+		Channel: cfg.Channel,
+		Log:     cfg.Log,
+	}, sources...)
+	return e, nil
+}
+
+// Run watches for keys until ctx ends. Then new operations are refused, running ones are
+// cancelled on the key, and when the last one has ended and the emulated keys are switched
+// off, Run returns. The error is nil after such a stop. It must be called once.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err := e.keys.Run(ctx)
+	e.mu.Lock()
+	e.stopped = true
+	if e.running == 0 {
+		close(e.idle)
+	}
+	e.mu.Unlock()
+	e.stop(errShuttingDown)
+	<-e.idle
+	e.emulated.close()
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// begin counts an operation in, and says whether it may run.
+func (e *Engine) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return false
+	}
+	e.running++
+	return true
+}
+
+// end counts an operation out.
+func (e *Engine) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running--
+	if e.stopped && e.running == 0 {
+		close(e.idle)
+	}
+}
+
+// Do runs the operation named op for who. decode fills the operation's request struct, to
+// which it gets a pointer; it must refuse members that the struct does not have. ui is the
+// person; nil is nobody. When ctx ends, the operation is cancelled on the key.
+//
+// The result is a pointer to the operation's result struct. [ErrorOf] tells what an error
+// means to the caller.
+func (e *Engine) Do(ctx context.Context, who policy.Actor, op string, decode func(any) error, ui UI) (any, error) {
+	row, ok := table[op]
+	if !ok {
+		return nil, &api.Error{Code: api.CodeUnknownOperation, Message: "no such operation: " + shorten(op)}
+	}
+	if ui == nil {
+		ui = nobody{}
+	}
+	if !e.begin() {
+		return nil, errShuttingDown
+	}
+	defer e.end()
+	c := &call{e: e, op: row, who: who, ui: ui, began: time.Now()}
+	result, err := c.run(ctx, decode)
+	c.finish(ctx, err)
+	return result, err
+}
+
+// Events streams what happens to send: what is there now, a ready event, and then every
+// change, until ctx ends or send fails. A slow subscriber gets one lost event and goes on.
+func (e *Engine) Events(ctx context.Context, who policy.Actor, send func(api.Event) error) error {
+	if err := e.cfg.Rules.Authorize(who, policy.Action{Operation: "events", Scope: policy.ScopeRead}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.stopping, func() { cancel(errShuttingDown) })()
+	return e.events.stream(ctx, send)
+}
+
+// status is the operation status.
+func (c *call) status(context.Context, *api.StatusRequest) (*api.StatusResult, error) {
+	e := c.e
+	e.mu.Lock()
+	running := e.running - 1 // not this one
+	e.mu.Unlock()
+	return &api.StatusResult{
+		Version:   e.cfg.Version,
+		API:       api.Version,
+		PID:       os.Getpid(),
+		Mode:      e.cfg.Mode,
+		Socket:    e.cfg.Socket,
+		Keys:      len(e.keys.Keys()),
+		Running:   running,
+		Waiting:   e.arbiter.waiting(),
+		StartedAt: e.started.Format(time.RFC3339),
+	}, nil
+}

@@ -2,6 +2,9 @@ package daemon
 
 import (
 	"context"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/policy"
@@ -18,10 +21,61 @@ type Operation struct {
 	// Request and Result are zero values of the types that cross the socket.
 	Request, Result any
 
-	run func(e *Engine, ctx context.Context, call *call) (any, error)
+	run func(c *call, ctx context.Context, decode func(any) error) (any, error)
 }
 
-// ErrorOf gives the form in which err crosses the socket. It is nil for nil.
-// An [*api.Error] in the chain is taken as it is; the errors of the layers below
-// are translated by one table; anything else is [api.CodeInternal].
-func ErrorOf(err error) *api.Error { return errorOf(err) }
+// The table. It is filled before main and never changed.
+var (
+	operations = []Operation{
+		row(api.OpList, policy.ScopeRead, "List the attached keys", (*call).list),
+		row(api.OpStatus, policy.ScopeRead, "Show how the daemon is doing", (*call).status),
+		row(api.OpTouch, policy.ScopeUse, "Ask for a touch of a key", (*call).touch),
+	}
+	table = make(map[string]*Operation)
+)
+
+func init() {
+	slices.SortFunc(operations, func(a, b Operation) int { return strings.Compare(a.Name, b.Name) })
+	for i := range operations {
+		table[operations[i].Name] = &operations[i]
+	}
+}
+
+// timed is a request that says how long its operation may take; 0 is the default.
+type timed interface{ Timeout() time.Duration }
+
+// row makes a row of an operation's function. What takes time can show prompts.
+func row[Request, Result any](name string, scope policy.Scope, summary string, run func(*call, context.Context, *Request) (*Result, error)) Operation {
+	_, interactive := any(new(Request)).(timed)
+	return Operation{
+		Name:        name,
+		Summary:     summary,
+		Scope:       scope,
+		Interactive: interactive,
+		Request:     *new(Request),
+		Result:      *new(Result),
+		run: func(c *call, ctx context.Context, decode func(any) error) (any, error) {
+			request := new(Request)
+			if err := decode(request); err != nil {
+				return nil, &requestError{err}
+			}
+			timeout := time.Duration(0)
+			if t, ok := any(request).(timed); ok {
+				timeout = t.Timeout()
+			}
+			ctx, cancel, err := c.limit(ctx, timeout)
+			if err != nil {
+				return nil, err
+			}
+			defer cancel()
+			result, err := run(c, ctx, request)
+			if err != nil {
+				return nil, err
+			}
+			return result, nil
+		},
+	}
+}
+
+// Operations returns the table, sorted by name.
+func Operations() []Operation { return slices.Clone(operations) }

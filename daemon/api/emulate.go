@@ -38,6 +38,9 @@ type EmulatedKey struct {
 	State       string `json:"state,omitempty"`
 }
 
+// EmulateListRequest asks for the emulated keys.
+type EmulateListRequest struct{}
+
 // EmulateListResult is the answer to [OpEmulateList].
 type EmulateListResult struct {
 	Keys []EmulatedKey `json:"keys"`

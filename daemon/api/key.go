@@ -27,7 +27,8 @@ type ListResult struct {
 	Keys []Key `json:"keys"`
 }
 
-// KeyRequest names a key; an empty name is the only one, or the one that is touched.
+// KeyRequest names a key, by its id or its serial number; an empty name is the only one,
+// or the one that is touched.
 type KeyRequest struct {
 	Key string `json:"key,omitempty"`
 	// TimeoutMS bounds the whole operation, in milliseconds; 0 means the daemon's default.
@@ -91,6 +92,9 @@ type ResetRequest struct {
 type KeyResult struct {
 	Key Key `json:"key"`
 }
+
+// StatusRequest asks how the daemon is doing.
+type StatusRequest struct{}
 
 // StatusResult is the answer to [OpStatus].
 type StatusResult struct {

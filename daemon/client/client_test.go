@@ -287,7 +287,7 @@ func TestConnectErrorSaysWhatToDo(t *testing.T) {
 	if hint := (&client.ConnectError{Err: os.ErrPermission}).Hint(); !strings.Contains(hint, "may not open") {
 		t.Errorf("no permission: got hint %q", hint)
 	}
-	err = client.New("/tmp/" + strings.Repeat("x", 120)).Events(t.Context(), nil)
+	err = client.New("/tmp/"+strings.Repeat("x", 120)).Events(t.Context(), nil)
 	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "at most 107") {
 		t.Errorf("long path: got %v", err)
 	}

@@ -122,7 +122,7 @@ func NewServer(a Authenticator, cfg ServerConfig) *Server {
 }
 
 // Serve answers what comes over dev until ctx ends (then it returns the context's
-// cause) or dev is closed or gone (nil). It may be called for several devices at
+// cause, and nothing more is sent) or dev is closed or gone (nil). It may be called for several devices at
 // once. When it returns, the connection's channels, lock and transaction are gone,
 // no goroutine of it runs and dev is not used any more; it does not close dev.
 func (s *Server) Serve(ctx context.Context, dev hid.Device) error {
@@ -146,6 +146,7 @@ func (s *Server) Serve(ctx context.Context, dev hid.Device) error {
 		limit:   &deadline{dev: dev},
 		asm:     asm,
 		initAsm: initAsm,
+		write:   make(chan struct{}, 1),
 		out:     make([]byte, outSize),
 	}
 	defer c.wg.Wait()

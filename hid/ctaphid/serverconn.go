@@ -26,7 +26,7 @@ type serverConn struct {
 	began    time.Time    // when its first packet came
 	expiry   time.Time    // when it times out; zero without one
 
-	write sync.Mutex // held for a whole message; guards out
+	write chan struct{} // holds one value while a message is written; guards out
 	out   []byte
 }
 
@@ -215,30 +215,31 @@ func (c *serverConn) refuse(cid uint32, code Error) {
 	c.send(cid, CmdError, []byte{byte(code)})
 }
 
-// finish ends a transaction and sends its last message, if it has not been aborted.
+// finish ends a transaction and sends its last message, if it has not been aborted
+// and Serve goes on.
 func (c *serverConn) finish(t *transaction, cmd Command, payload []byte) {
-	c.write.Lock()
-	defer c.write.Unlock()
+	c.write <- struct{}{}
+	defer func() { <-c.write }()
 	// First the end, so that a client that has its answer finds the key free;
 	// an INIT that comes in between is answered after this message, since
 	// that needs c.write too.
-	if c.server.end(t) {
+	if c.server.end(t) && c.ctx.Err() == nil {
 		c.sendLocked(t.cid, cmd, payload)
 	}
 }
 
 // keepalive sends KEEPALIVE unless the transaction has been aborted.
 func (c *serverConn) keepalive(t *transaction, status byte) {
-	c.write.Lock()
-	defer c.write.Unlock()
+	c.write <- struct{}{}
+	defer func() { <-c.write }()
 	if c.server.running(t) {
 		c.sendLocked(t.cid, CmdKeepalive, []byte{status})
 	}
 }
 
 func (c *serverConn) send(cid uint32, cmd Command, payload []byte) {
-	c.write.Lock()
-	defer c.write.Unlock()
+	c.write <- struct{}{}
+	defer func() { <-c.write }()
 	c.sendLocked(cid, cmd, payload)
 }
 

@@ -1,0 +1,130 @@
+// Package config reads the daemon's configuration file.
+//
+// It is for cmd/fobd. The file is TOML 1.0; a key that nobody knows is an error that
+// names file, line and key, so that a misspelt one is never silently without effect.
+// Files named *.toml in the folder fobd.toml.d beside it are read after it, in the
+// order of their names, and override it key by key; their [[emulate]] tables add up.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobd/fobd/daemon/api"
+)
+
+// Config is what the file can say. [Defaults] gives what holds without one.
+type Config struct {
+	Socket   Socket   `toml:"socket"`
+	Log      Log      `toml:"log"`
+	Timeouts Timeouts `toml:"timeouts"`
+	// HID says whether real keys are used at all.
+	HID bool `toml:"hid"`
+	// StateDir holds what lasts. Empty when the mode gives no place for it: then
+	// only keys in memory work.
+	StateDir string `toml:"state-dir"`
+	// Trace is a file that gets every HID report, in clear, PINs' ciphertexts
+	// included. Empty for none.
+	Trace string `toml:"trace"`
+	// Emulate are the keys that the daemon emulates from the start.
+	Emulate []Emulate `toml:"emulate"`
+}
+
+// Socket is where programs reach the daemon. None of it matters when systemd hands
+// the socket over.
+type Socket struct {
+	Path string `toml:"path"`
+	Mode Mode   `toml:"mode"`
+	// Group is the name of the socket's group, empty for the daemon's own.
+	Group string `toml:"group"`
+}
+
+// Log says what the daemon writes to its standard error.
+type Log struct {
+	Level  Level  `toml:"level"`
+	Format Format `toml:"format"`
+}
+
+// Timeouts bound what could last.
+type Timeouts struct {
+	// Operation bounds an operation whose request names no time-out of its own.
+	Operation Duration `toml:"operation"`
+	// Body bounds how long a client may take to send a request, or to take a line of an answer.
+	Body Duration `toml:"body"`
+	// Shutdown bounds how long the daemon waits for running requests when it stops.
+	Shutdown Duration `toml:"shutdown"`
+}
+
+// Emulate is one [[emulate]] table: a key that exists in software only. Its members
+// mean what those of [api.EmulateAddRequest] mean.
+type Emulate struct {
+	Name          string      `toml:"name"`
+	State         string      `toml:"state"`
+	Presence      Presence    `toml:"presence"`
+	Delay         Duration    `toml:"delay"`
+	UV            UV          `toml:"uv"`
+	Attestation   Attestation `toml:"attestation"`
+	Algorithms    []string    `toml:"algorithms"`
+	CTAP1Only     bool        `toml:"ctap1-only"`
+	UHID          bool        `toml:"uhid"`
+	NoResetWindow bool        `toml:"no-reset-window"`
+}
+
+// Request gives the request that adds the key.
+func (e Emulate) Request() api.EmulateAddRequest {
+	return api.EmulateAddRequest{
+		Name: e.Name, State: e.State,
+		Presence: e.Presence.Value, DelayMS: uint32(e.Delay.Milliseconds()),
+		UV: e.UV.Value, Attestation: e.Attestation.Value, Algorithms: e.Algorithms,
+		CTAP1Only: e.CTAP1Only, UHID: e.UHID, NoResetWindow: e.NoResetWindow,
+	}
+}
+
+// Defaults gives the configuration of a daemon without a file.
+func Defaults(s Scope) Config {
+	c := Config{
+		Socket: Socket{Path: s.SocketPath(), Mode: Mode{0o600}},
+		Log:    Log{Level: Level{slog.LevelInfo}, Format: Format{FormatText}},
+		Timeouts: Timeouts{
+			Operation: Duration{time.Minute},
+			Body:      Duration{10 * time.Second},
+			Shutdown:  Duration{10 * time.Second},
+		},
+		HID:      true,
+		StateDir: s.StateDir(),
+	}
+	if s == System {
+		c.Socket.Mode, c.Socket.Group = Mode{0o660}, "fobd"
+	}
+	return c
+}
+
+// Validate checks what no single key can know by itself.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Socket.Path == "" {
+		errs = append(errs, errors.New("config: no place for the socket: XDG_RUNTIME_DIR is not set; say socket.path"))
+	}
+	// sockaddr_un has room for 107 bytes and a zero, unix(7).
+	if n := len(c.Socket.Path); n > 107 {
+		errs = append(errs, fmt.Errorf("config: socket.path is %d bytes long, at most 107 work", n))
+	}
+	var names []string
+	for _, e := range c.Emulate {
+		if e.Name != "" && slices.Contains(names, e.Name) {
+			errs = append(errs, fmt.Errorf("config: two emulated keys are named %q", e.Name))
+		}
+		names = append(names, e.Name)
+		if strings.ContainsAny(e.State, "/\x00") {
+			errs = append(errs, fmt.Errorf("config: emulate.state is the name of a file in the state directory, not a path: %q", e.State))
+		}
+		if e.State != "" && c.StateDir == "" {
+			errs = append(errs, fmt.Errorf("config: emulate.state is %q, but there is no state-dir", e.State))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/fobd/fobd/daemon"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/policy"
+)
+
+// errHungUp says that a subscriber is not there any more.
+var errHungUp = errors.New("httpapi: the subscriber hung up")
+
+// events streams what changes until the client hangs up or the daemon stops. Nothing
+// is sent while nothing happens: an idle subscriber costs no wake-ups. One that does
+// not read blocks only itself, and the engine tells it later what it lost.
+func (h *Handler) events(w http.ResponseWriter, r *http.Request, who policy.Actor) {
+	if negotiate(r.Header.Values("Accept"), typeNDJSON, typeJSON) == "" {
+		failWith(w, http.StatusNotAcceptable, &api.Error{
+			Code:    api.CodeInvalidRequest,
+			Message: "httpapi: none of the accepted media types can be given",
+			Hint:    "accept " + typeNDJSON,
+		})
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	stop := context.AfterFunc(h.closing, cancel)
+	defer stop()
+	c := http.NewResponseController(w)
+	// A write that waits for the subscriber must not outlive the daemon.
+	unblock := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Unix(1, 0)) })
+	defer unblock()
+
+	started := false
+	err := h.engine.Events(ctx, who, func(e api.Event) error {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		if !started {
+			started = true
+			w.Header().Set("Content-Type", typeNDJSON)
+		}
+		if _, err := w.Write(append(data, '\n')); err != nil {
+			return errHungUp
+		}
+		if err := c.Flush(); err != nil {
+			return errHungUp
+		}
+		return nil
+	})
+	if err != nil && !started {
+		fail(w, daemon.ErrorOf(err))
+	}
+}

@@ -1,0 +1,62 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/fobd/fobd/daemon"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/policy"
+)
+
+// operate runs one operation, whichever it is. The request's context ends when the
+// client hangs up, and with it the operation.
+func (h *Handler) operate(w http.ResponseWriter, r *http.Request, who policy.Actor, op daemon.Operation) {
+	accept := negotiate(r.Header.Values("Accept"), typeJSON, typeNDJSON)
+	if accept == "" {
+		failWith(w, http.StatusNotAcceptable, &api.Error{
+			Code:    api.CodeInvalidRequest,
+			Message: "httpapi: none of the accepted media types can be given",
+			Hint:    "accept " + typeJSON + " or " + typeNDJSON,
+		})
+		return
+	}
+	body, e := h.readBody(w, r, h.cfg.MaxBody)
+	if e != nil {
+		fail(w, e)
+		return
+	}
+	if len(body) > 0 && !isJSON(r.Header.Get("Content-Type")) {
+		failWith(w, http.StatusUnsupportedMediaType, &api.Error{
+			Code:    api.CodeInvalidRequest,
+			Message: "httpapi: cannot read " + quote(r.Header.Get("Content-Type")),
+			Hint:    "send Content-Type: " + typeJSON,
+		})
+		return
+	}
+	if accept == typeNDJSON {
+		h.stream(w, r, who, op, body)
+		return
+	}
+	result, err := h.engine.Do(r.Context(), who, op.Name, decoder(body), noUI{})
+	if err != nil {
+		fail(w, daemon.ErrorOf(err))
+		return
+	}
+	send(w, http.StatusOK, result)
+}
+
+// stream runs an operation whose prompts go to the client.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, who policy.Actor, op daemon.Operation, body []byte) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	s := newStream(w, h.cfg.BodyTimeout, cancel)
+	ui := &streamUI{stream: s, prompts: &h.prompts, who: who}
+	result, err := h.engine.Do(ctx, who, op.Name, decoder(body), ui)
+	ui.close()
+	if err != nil {
+		s.end(api.Line{Error: daemon.ErrorOf(err)})
+		return
+	}
+	s.end(api.Line{Result: result})
+}

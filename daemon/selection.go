@@ -1,0 +1,285 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/hid"
+	"github.com/fobd/fobd/tokens"
+)
+
+// wish is what an operation wants of a key.
+type wish struct {
+	// serves says why a key cannot serve the request; nil means that all can. It must not
+	// make the key blink.
+	serves func(ctx context.Context, s *session) error
+	// touch wants a touch even when there is only one key.
+	touch bool
+	// insert waits for a key when none is attached: when the request itself said how long
+	// to wait, or when the person can be asked.
+	insert bool
+}
+
+// choose opens the key for an operation. The key that name names is taken as it is. With
+// no name, the only attached key that can serve is taken; of several, the one that the
+// person touches, and the others are usable again when choose returns. Keys that come
+// meanwhile join in, keys that go drop out. The caller closes the session.
+func (c *call) choose(ctx context.Context, name string, w wish) (*session, error) {
+	var s *session
+	var err error
+	if name == "" {
+		s, err = newSelection(c, w).run(ctx)
+	} else {
+		s, err = c.chooseNamed(ctx, name, w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.took(s.key)
+	return s, nil
+}
+
+func (c *call) chooseNamed(ctx context.Context, name string, w wish) (*session, error) {
+	k, err := c.e.find(name)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.open(ctx, k, nil)
+	if err != nil {
+		return nil, err
+	}
+	if w.serves != nil {
+		err = w.serves(ctx, s)
+	}
+	if err == nil && w.touch {
+		err = s.blink(ctx)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// stage is how far a candidate has come.
+type stage int
+
+const (
+	opening  stage = iota // being opened and looked at
+	queueing              // somebody else has it
+	ready                 // could serve
+	blinking
+	out // cannot serve, or is gone
+)
+
+// candidate is an attached key in a selection.
+type candidate struct {
+	key   *tokens.Key
+	stage stage
+	// blink tells a candidate that is ready to ask for a touch.
+	blink chan struct{}
+	s     *session
+}
+
+// news is what a candidate's goroutine reports: a stage reached, or a touch.
+type news struct {
+	of      *candidate
+	stage   stage
+	s       *session // with ready
+	touched bool
+	err     error // with out
+}
+
+// selection asks several keys at once. It is for one goroutine; each candidate has one
+// that reports to it.
+type selection struct {
+	c          *call
+	w          wish
+	candidates []*candidate
+	seen       map[*tokens.Key]bool
+	news       chan news
+	wg         sync.WaitGroup
+	failure    error // the first one's that could not serve
+	withdraw   func()
+}
+
+func newSelection(c *call, w wish) *selection {
+	return &selection{c: c, w: w, seen: make(map[*tokens.Key]bool), news: make(chan news)}
+}
+
+// run returns the chosen key, and not before all others have been given back.
+func (x *selection) run(ctx context.Context) (*session, error) {
+	asking, cancel := context.WithCancelCause(ctx)
+	winner, err := x.decide(ctx, asking)
+	x.prompt(false)
+	cancel(errElsewhere)
+	go func() {
+		x.wg.Wait()
+		close(x.news)
+	}()
+	// The winner's goroutine may still wait to be told to blink.
+	for n := range x.news {
+		if n.stage == out && winner == nil && errors.Is(err, errDeadline) {
+			var busy *api.Error
+			if errors.As(n.err, &busy) && busy.Code == api.CodeBusy {
+				err = n.err
+			}
+		}
+	}
+	for _, k := range x.candidates {
+		if k.s != nil && k.s != winner {
+			k.s.close()
+		}
+	}
+	return winner, err
+}
+
+// decide goes on until there is one key, or none left that could serve.
+func (x *selection) decide(ctx, asking context.Context) (*session, error) {
+	for {
+		keys, changed := x.c.e.keys.Snapshot()
+		for _, k := range keys {
+			x.join(asking, k)
+		}
+		count := x.count()
+		if winner := x.advance(count); winner != nil {
+			return winner, nil
+		}
+		if count[opening]+count[queueing]+count[ready]+count[blinking] == 0 {
+			if x.failure != nil {
+				return nil, x.failure
+			}
+			if !x.w.insert || !x.c.explicit && !x.c.interactive() {
+				return nil, &api.Error{Code: api.CodeNoKey, Message: "no key is attached", Hint: "put a key in"}
+			}
+			x.prompt(true)
+		} else {
+			x.prompt(false)
+		}
+		select {
+		case n := <-x.news:
+			if winner := x.take(n); winner != nil {
+				return winner, nil
+			}
+		case <-changed:
+		case <-ctx.Done():
+			return nil, x.late(context.Cause(ctx), count)
+		}
+	}
+}
+
+// count says how many candidates are in each stage.
+func (x *selection) count() (n [out + 1]int) {
+	for _, k := range x.candidates {
+		n[k.stage]++
+	}
+	return n
+}
+
+// join adds a key that was not there before.
+func (x *selection) join(ctx context.Context, k *tokens.Key) {
+	if x.seen[k] {
+		return
+	}
+	x.seen[k] = true
+	n := &candidate{key: k, blink: make(chan struct{})}
+	x.candidates = append(x.candidates, n)
+	x.wg.Go(func() { x.ask(ctx, n) })
+}
+
+// ask is what happens to one key. It uses nothing of the candidate that changes.
+func (x *selection) ask(ctx context.Context, n *candidate) {
+	s, err := x.c.open(ctx, n.key, func() { x.news <- news{of: n, stage: queueing} })
+	if err != nil {
+		x.news <- news{of: n, stage: out, err: err}
+		return
+	}
+	if x.w.serves != nil {
+		err = x.w.serves(ctx, s)
+	}
+	if err != nil {
+		s.close()
+		x.news <- news{of: n, stage: out, err: err}
+		return
+	}
+	x.news <- news{of: n, stage: ready, s: s}
+	select {
+	case <-n.blink:
+	case <-ctx.Done():
+		return
+	}
+	if err = s.blink(ctx); err != nil {
+		x.news <- news{of: n, stage: out, err: err}
+		return
+	}
+	x.news <- news{of: n, touched: true}
+}
+
+// advance lets candidates blink as soon as it is known that there are several, and returns
+// the only one without that.
+func (x *selection) advance(count [out + 1]int) *session {
+	if !x.w.touch {
+		if count[opening] > 0 {
+			return nil
+		}
+		if count[ready] == 1 && count[queueing]+count[blinking] == 0 {
+			for _, k := range x.candidates {
+				if k.stage == ready {
+					return k.s
+				}
+			}
+		}
+	}
+	for _, k := range x.candidates {
+		if k.stage == ready {
+			k.stage = blinking
+			close(k.blink)
+		}
+	}
+	return nil
+}
+
+// take notes what a candidate reports and returns the one that was touched.
+func (x *selection) take(n news) *session {
+	if n.touched {
+		return n.of.s
+	}
+	n.of.stage = n.stage
+	switch n.stage {
+	case ready:
+		n.of.s = n.s
+	case out:
+		if n.of.s != nil {
+			n.of.s.close()
+			n.of.s = nil
+		}
+		if x.failure == nil && !errors.Is(n.err, hid.ErrGone) {
+			x.failure = n.err
+		}
+	}
+	return nil
+}
+
+// prompt shows or withdraws the wish for a key.
+func (x *selection) prompt(show bool) {
+	switch {
+	case show && x.withdraw == nil:
+		x.withdraw = x.c.show(x.c.prompt(api.PromptInsert, nil))
+	case !show && x.withdraw != nil:
+		x.withdraw()
+		x.withdraw = nil
+	}
+}
+
+// late is the error of a selection that has been going on for too long.
+func (x *selection) late(cause error, count [out + 1]int) error {
+	if !errors.Is(cause, errDeadline) {
+		return cause
+	}
+	if x.withdraw != nil {
+		return &api.Error{Code: api.CodeNoKey, Message: "no key was put in in time", Hint: "put a key in and try again"}
+	}
+	return cause
+}

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/fobd/fobd/daemon/api"
+)
+
+// sentence says a prompt in one English sentence: what to do, to which key, who asks, and
+// what for.
+func (c *call) sentence(p *api.Prompt) string {
+	key := p.KeyName
+	if key == "" {
+		key = "a security key"
+	}
+	why := c.why(p)
+	switch p.Kind {
+	case api.PromptTouch:
+		return fmt.Sprintf("Touch %s%s", key, why)
+	case api.PromptVerify:
+		return fmt.Sprintf("Put your finger on the sensor of %s%s", key, why)
+	case api.PromptReplug:
+		return fmt.Sprintf("Pull out %s and put it in again%s", key, why)
+	case api.PromptInsert:
+		return "Put in a security key" + why
+	case api.PromptWait:
+		return fmt.Sprintf("%s is in use; waiting for it%s", key, why)
+	case api.PromptPIN:
+		return fmt.Sprintf("Enter the PIN of %s%s", key, why)
+	case api.PromptNewPIN:
+		return fmt.Sprintf("Enter a new PIN for %s%s", key, why)
+	case api.PromptChoose:
+		return "Choose an account" + why
+	}
+	return "Answer" + why
+}
+
+// why says who asks and what for, or nothing when nothing is known.
+func (c *call) why(p *api.Prompt) string {
+	s := ""
+	if p.Program != "" {
+		s = ": " + p.Program + " wants "
+	} else {
+		s = ": somebody wants "
+	}
+	switch c.op.Name {
+	case api.OpRegister:
+		s += "to register it with " + p.RPID
+	case api.OpAssert:
+		s += "to sign in to " + p.RPID
+	case api.OpTouch:
+		s += "a touch"
+	case api.OpReset:
+		s += "to erase it"
+	case api.OpPINSet, api.OpPINChange, api.OpPINStatus:
+		s += "to look after its PIN"
+	default:
+		s += c.op.Name
+	}
+	if p.Purpose != "" {
+		s += " (" + p.Purpose + ")"
+	}
+	return s
+}
+
+// printable drops what a terminal or a dialogue could take for more than text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return -1
+		}
+		return r
+	}, s)
+}

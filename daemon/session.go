@@ -1,0 +1,167 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fobd/fobd/ctap2"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/hid"
+	"github.com/fobd/fobd/tokens"
+)
+
+// session is a key in the hands of one operation. It is for one goroutine.
+type session struct {
+	c    *call
+	key  *tokens.Key
+	conn *tokens.Conn
+	// auth speaks to the key, whichever protocol it has; client is nil for a key that
+	// speaks U2F only.
+	auth   ctap2.Authenticator
+	client *ctap2.Client
+	info   *ctap2.Info
+
+	release  func() // gives the key to the next operation
+	kind     api.PromptKind
+	withdraw func() // nil when no prompt is shown
+}
+
+// open takes a key: first its turn among the operations of this daemon, then the device
+// among the programs outside. What it waits for is shown; busy, if not nil, is told once.
+// The caller closes the session.
+func (c *call) open(ctx context.Context, k *tokens.Key, busy func()) (*session, error) {
+	ctx, cancel := k.While(ctx)
+	defer cancel()
+	w := &waiter{c: c, key: k, busy: busy}
+	defer w.done()
+	release, err := c.e.arbiter.acquire(ctx, k, newClaim(c), w.wait)
+	if err != nil {
+		return nil, w.explain(err)
+	}
+	conn, err := c.e.keys.Open(ctx, k, func(h hid.Holder) {
+		w.wait(api.Holder{Program: h.Program, PID: h.PID, Outside: true})
+	})
+	if err != nil {
+		release()
+		return nil, w.explain(err)
+	}
+	w.done()
+	s := &session{c: c, key: k, conn: conn, release: release, kind: api.PromptTouch}
+	if err := s.greet(ctx); err != nil {
+		s.close()
+		return nil, &keyError{k, err}
+	}
+	return s, nil
+}
+
+// greet learns what the key is.
+func (s *session) greet(ctx context.Context) (err error) {
+	if s.conn.CTAP2() {
+		s.client = ctap2.NewClient(s.conn, s.keepalive)
+		s.auth = s.client
+		s.info, err = s.conn.Info(ctx)
+		return err
+	}
+	s.auth = ctap2.NewU2FClient(s.conn, s.keepalive)
+	s.info, err = s.auth.GetInfo(ctx)
+	return err
+}
+
+// waiter shows who has the key that an operation waits for.
+type waiter struct {
+	c        *call
+	key      *tokens.Key
+	busy     func()
+	holder   *api.Holder
+	withdraw func()
+}
+
+func (w *waiter) wait(h api.Holder) {
+	w.done()
+	if w.holder == nil && w.busy != nil {
+		w.busy()
+	}
+	w.holder = &h
+	p := w.c.prompt(api.PromptWait, w.key)
+	p.Holder = &h
+	p.Message = fmt.Sprintf("%s is in use by %s; waiting for it", w.key.Name(), holderName(h))
+	w.withdraw = w.c.show(p)
+}
+
+func (w *waiter) done() {
+	if w.withdraw != nil {
+		w.withdraw()
+		w.withdraw = nil
+	}
+}
+
+// explain says who had the key until the deadline.
+func (w *waiter) explain(err error) error {
+	if w.holder != nil && errors.Is(err, errDeadline) {
+		return &api.Error{
+			Code:    api.CodeBusy,
+			Message: fmt.Sprintf("%s is in use by %s", w.key.Name(), holderName(*w.holder)),
+			Hint:    "try again when it is done",
+			Key:     w.key.ID(),
+			Holder:  w.holder,
+		}
+	}
+	return &keyError{w.key, err}
+}
+
+func holderName(h api.Holder) string {
+	name := h.Program
+	switch {
+	case name == "" && h.PID == 0:
+		return "another program"
+	case name == "":
+		name = fmt.Sprintf("process %d", h.PID)
+	case h.PID != 0:
+		name = fmt.Sprintf("%s (process %d)", name, h.PID)
+	}
+	if h.Operation != "" {
+		name += " for " + h.Operation
+	}
+	return name
+}
+
+// close gives the key back. What was begun has been ended by the methods that began it.
+func (s *session) close() {
+	s.calm()
+	_ = s.conn.Close() // nothing can be done about a device that does not close
+	s.release()
+}
+
+// keepalive turns what the key says of its state into a prompt (CTAP 2.2, section
+// 11.2.9.1.7).
+func (s *session) keepalive(status byte) {
+	if status != ctap2.KeepaliveUPNeeded {
+		s.calm()
+		return
+	}
+	if s.withdraw == nil {
+		s.withdraw = s.c.show(s.c.prompt(s.kind, s.key))
+	}
+}
+
+// calm withdraws the prompt.
+func (s *session) calm() {
+	if s.withdraw != nil {
+		s.withdraw()
+		s.withdraw = nil
+	}
+}
+
+// exchange has the key do something; if it waits for the person meanwhile, the prompt is
+// of the given kind. Errors say which key it was.
+func exchange[T any](s *session, kind api.PromptKind, do func() (T, error)) (T, error) {
+	s.kind = kind
+	defer s.calm()
+	v, err := do()
+	if err != nil {
+		err = &keyError{s.key, err}
+	}
+	return v, err
+}
+

@@ -1,0 +1,11 @@
+//go:build linux && !libusb
+
+package hid
+
+import "log/slog"
+
+// NewSystemBus returns the bus of the devices attached to this machine: hidraw on Linux,
+// karalabe/hid elsewhere and with the build tag libusb. log may be nil.
+func NewSystemBus(log *slog.Logger) Bus {
+	return NewLinuxBus(LinuxBusConfig{Log: log})
+}
