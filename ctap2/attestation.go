@@ -1,6 +1,10 @@
 package ctap2
 
-import "github.com/fobd/fobd/ctap2/cose"
+import (
+	"fmt"
+
+	"github.com/fobd/fobd/ctap2/cose"
+)
 
 // Attestation statement formats (WebAuthn Level 3, section 8; the IANA registry "WebAuthn
 // Attestation Statement Format Identifiers").
@@ -68,11 +72,15 @@ func (o *attestationObject) missing() string {
 }
 
 // AttestationObject gives the attestation object for the relying party (WebAuthn Level 3,
-// section 6.5.4), canonical. An absent statement is written as an empty map.
+// section 6.5.4), canonical as far as the authenticator's statement is. An absent statement is
+// written as an empty map; one that is not a map is [ErrResponse].
 func (r *MakeCredentialResponse) AttestationObject() ([]byte, error) {
 	o := attestationObject{Fmt: r.Fmt, AttStmt: r.AttStmt, AuthData: r.AuthData}
 	if len(o.AttStmt) == 0 {
 		o.AttStmt = NoneStatement()
+	}
+	if o.AttStmt[0]>>5 != majorMap {
+		return nil, fmt.Errorf("%w: attestation statement is not a map", ErrResponse)
 	}
 	return Marshal(o)
 }
@@ -88,7 +96,9 @@ func ParseAttestationObject(data []byte) (*MakeCredentialResponse, error) {
 }
 
 // ParsedAuthData parses AuthData.
-func (r *MakeCredentialResponse) ParsedAuthData() (*AuthData, error) { return ParseAuthData(r.AuthData) }
+func (r *MakeCredentialResponse) ParsedAuthData() (*AuthData, error) {
+	return ParseAuthData(r.AuthData)
+}
 
 // ParsedAuthData parses AuthData.
 func (r *GetAssertionResponse) ParsedAuthData() (*AuthData, error) { return ParseAuthData(r.AuthData) }

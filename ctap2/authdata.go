@@ -59,13 +59,13 @@ func (a *AuthData) AppendTo(dst []byte) ([]byte, error) {
 		dst = append(dst, a.AAGUID[:]...)
 		dst = binary.BigEndian.AppendUint16(dst, uint16(len(a.CredentialID)))
 		dst = append(dst, a.CredentialID...)
-		switch {
-		case len(a.PublicKeyRaw) > 0:
+		if len(a.PublicKeyRaw) > 0 {
 			dst = append(dst, a.PublicKeyRaw...)
-		case !a.PublicKey.IsZero():
+		} else {
+			if err := a.PublicKey.Check(); err != nil {
+				return nil, fmt.Errorf("%w: public key: %w", ErrAuthData, err)
+			}
 			dst = a.PublicKey.AppendTo(dst)
-		default:
-			return nil, fmt.Errorf("%w: no public key", ErrAuthData)
 		}
 	}
 	if a.Flags&FlagED != 0 {

@@ -107,9 +107,8 @@ func appendMarshal(head []byte, v any) ([]byte, error) {
 	if v == nil {
 		return head, nil
 	}
-	var b bytes.Buffer
-	b.Write(head)
-	if err := encMode.MarshalToBuffer(v, &b); err != nil {
+	b := bytes.NewBuffer(append(make([]byte, 0, 256), head...))
+	if err := encMode.MarshalToBuffer(v, b); err != nil {
 		return nil, fmt.Errorf("ctap2: encode %T: %w", v, err)
 	}
 	return b.Bytes(), nil
@@ -165,7 +164,7 @@ func unmarshal(mode cbor.DecMode, data []byte, v any) error {
 // DecodeError says that CBOR could not be read. errors.Is finds the Status in it.
 type DecodeError struct {
 	Status Status // what an authenticator answers
-	Err    error  // what was wrong; never holds values of the message
+	Err    error  // what was wrong; holds no values of the message, at most a map key
 }
 
 // Error implements error.

@@ -9,7 +9,8 @@ import (
 )
 
 // ErrResponse says that an authenticator's response is not one: empty, larger than
-// [MaxMessageSize], or lacking what the request makes necessary.
+// [MaxMessageSize], not to be decoded (a [*DecodeError] is in the chain then), or lacking what the
+// request makes necessary.
 var ErrResponse = errors.New("ctap2: invalid response")
 
 // Authenticator is what a platform wants of a key, whichever protocol it speaks: [*Client]
@@ -27,7 +28,7 @@ type Authenticator interface {
 // prescribes for it, and at most one attempt at a PIN.
 //
 // A status other than [StatusOK] is returned as an [*Error]; errors of the transport are wrapped;
-// what can't be read is a [*DecodeError] or [ErrResponse]. A Client has no state, but
+// what can't be read is [ErrResponse]. A Client has no state, but
 // an authenticator does one thing at a time: whoever shares it takes turns.
 type Client struct {
 	t         Transport
@@ -51,17 +52,23 @@ func (c *Client) GetInfo(ctx context.Context) (*Info, error) {
 	return reply(info, c.do(ctx, command{cmd: CmdGetInfo}, info))
 }
 
-// MakeCredential creates a credential (CTAP 2.2, section 6.1).
+// MakeCredential creates a credential (CTAP 2.2, section 6.1). The option uv is not sent when it is
+// false.
 func (c *Client) MakeCredential(ctx context.Context, r *MakeCredentialRequest) (*MakeCredentialResponse, error) {
+	sent := *r
+	sent.Options = r.Options.withoutFalseUV()
 	resp := new(MakeCredentialResponse)
-	return reply(resp, c.do(ctx, command{cmd: CmdMakeCredential, params: r}, resp))
+	return reply(resp, c.do(ctx, command{cmd: CmdMakeCredential, params: &sent}, resp))
 }
 
 // GetAssertion makes a credential sign (CTAP 2.2, section 6.2). When the allow list has one entry
-// and the authenticator leaves out the credential, it is filled in.
+// and the authenticator leaves out the credential, it is filled in. The option uv is not sent when
+// it is false.
 func (c *Client) GetAssertion(ctx context.Context, r *GetAssertionRequest) (*GetAssertionResponse, error) {
+	sent := *r
+	sent.Options = r.Options.withoutFalseUV()
 	resp := new(GetAssertionResponse)
-	if err := c.do(ctx, command{cmd: CmdGetAssertion, params: r}, resp); err != nil {
+	if err := c.do(ctx, command{cmd: CmdGetAssertion, params: &sent}, resp); err != nil {
 		return nil, err
 	}
 	if resp.Credential == nil && len(r.AllowList) == 1 {
@@ -168,7 +175,7 @@ func (c *Client) do(ctx context.Context, cmd command, resp any) error {
 		return fmt.Errorf("%w: %v: no data", ErrResponse, cmd.cmd)
 	}
 	if err := UnmarshalLenient(data, resp); err != nil {
-		return fmt.Errorf("ctap2: %v: %w", cmd.cmd, err)
+		return fmt.Errorf("%w: %v: %w", ErrResponse, cmd.cmd, err)
 	}
 	return nil
 }

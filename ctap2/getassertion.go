@@ -63,13 +63,14 @@ type GetAssertionOutputs struct {
 // GetAssertionResponse is the answer of authenticatorGetAssertion and
 // authenticatorGetNextAssertion (CTAP 2.2, section 6.2, response structure).
 type GetAssertionResponse struct {
-	Credential          *CredentialDescriptor `cbor:"1,keyasint,omitempty"`
-	AuthData            []byte                `cbor:"2,keyasint"`
-	Signature           []byte                `cbor:"3,keyasint"`
-	User                *User                 `cbor:"4,keyasint,omitempty"`
-	NumberOfCredentials uint                  `cbor:"5,keyasint,omitempty"`
-	UserSelected        bool                  `cbor:"6,keyasint,omitempty"`
-	LargeBlobKey        []byte                `cbor:"7,keyasint,omitempty"`
+	Credential               *CredentialDescriptor `cbor:"1,keyasint,omitempty"`
+	AuthData                 []byte                `cbor:"2,keyasint"` // [ParseAuthData]
+	Signature                []byte                `cbor:"3,keyasint"` // over AuthData and the client data hash
+	User                     *User                 `cbor:"4,keyasint,omitempty"`
+	NumberOfCredentials      uint                  `cbor:"5,keyasint,omitempty"`
+	UserSelected             bool                  `cbor:"6,keyasint,omitempty"`
+	LargeBlobKey             []byte                `cbor:"7,keyasint,omitempty"`
+	UnsignedExtensionOutputs RawMessage            `cbor:"8,keyasint,omitempty"` // a map by extension, of CTAP 2.2
 }
 
 func (r *GetAssertionResponse) missing() string {

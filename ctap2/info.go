@@ -133,7 +133,7 @@ func (i *Info) UnmarshalCBOR(data []byte) error {
 	// The outer members hide those with the same number inside.
 	var w struct {
 		infoMembers
-		AAGUID         *AAGUID                `cbor:"3,keyasint"`
+		AAGUID         *AAGUID               `cbor:"3,keyasint"`
 		Options        map[string]RawMessage `cbor:"4,keyasint"`
 		Certifications map[string]RawMessage `cbor:"19,keyasint"`
 	}

@@ -69,6 +69,19 @@ type Options struct {
 	UV *bool `cbor:"uv,omitempty"`
 }
 
+// withoutFalseUV gives the options as a platform sends them: keys of CTAP 2.0 without
+// built-in user verification may answer uv with ErrUnsupportedOption even when it is false, which
+// is what absent means (CTAP 2.2, sections 6.1 and 6.2).
+func (o *Options) withoutFalseUV() *Options {
+	if o == nil || o.UV == nil || *o.UV {
+		return o
+	}
+	if o.RK == nil && o.UP == nil {
+		return nil
+	}
+	return &Options{RK: o.RK, UP: o.UP}
+}
+
 // MakeCredentialExtensions are the extension inputs of makeCredential
 // (CTAP 2.2, section 12). Nil and zero members are absent.
 type MakeCredentialExtensions struct {
@@ -97,11 +110,12 @@ const (
 // MakeCredentialResponse is the answer of authenticatorMakeCredential
 // (CTAP 2.2, section 6.1, response structure).
 type MakeCredentialResponse struct {
-	Fmt          string     `cbor:"1,keyasint"`
-	AuthData     []byte     `cbor:"2,keyasint"`
-	AttStmt      RawMessage `cbor:"3,keyasint,omitempty"`
-	EpAtt        *bool      `cbor:"4,keyasint,omitempty"`
-	LargeBlobKey []byte     `cbor:"5,keyasint,omitempty"`
+	Fmt                      string     `cbor:"1,keyasint"`
+	AuthData                 []byte     `cbor:"2,keyasint"`           // [ParseAuthData]
+	AttStmt                  RawMessage `cbor:"3,keyasint,omitempty"` // a map whose form depends on Fmt
+	EpAtt                    *bool      `cbor:"4,keyasint,omitempty"`
+	LargeBlobKey             []byte     `cbor:"5,keyasint,omitempty"`
+	UnsignedExtensionOutputs RawMessage `cbor:"6,keyasint,omitempty"` // a map by extension, of CTAP 2.2
 }
 
 func (r *MakeCredentialResponse) missing() string {

@@ -238,7 +238,7 @@ func encryptPINHash(protocol PINUVProtocol, secret, pin []byte) ([]byte, error) 
 // NormalizePIN gives a copy of a PIN in Unicode normalization form C (CTAP 2.2, section 6.5.1). What
 // is not UTF-8 stays as it is.
 func NormalizePIN(pin []byte) []byte {
-	return norm.NFC.Append(make([]byte, 0, 2*len(pin)), pin...)
+	return norm.NFC.Append(make([]byte, 0, 3*len(pin)), pin...) // it may grow threefold; no second copy stays behind
 }
 
 // Token is a pinUvAuthToken. It prints as [secret] whatever the verb.

@@ -174,7 +174,7 @@ func (e *Error) Error() string {
 		text = fmt.Sprintf("%s (%s)", n[1], name)
 	}
 	if e.Retries != nil {
-		text = fmt.Sprintf("%s, %d attempts left", text, *e.Retries)
+		text = fmt.Sprintf("%s, attempts left: %d", text, *e.Retries)
 	}
 	return fmt.Sprintf("ctap2: %s: %s", what, text)
 }

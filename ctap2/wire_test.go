@@ -117,13 +117,14 @@ func messages(t testing.TB) []struct {
 			09 01`},
 		{"makeCredential response/all members", false, &ctap2.MakeCredentialResponse{
 			Fmt: "none", AuthData: []byte{1, 2}, AttStmt: ctap2.NoneStatement(),
-			EpAtt: new(true), LargeBlobKey: repeat(7, 32),
-		}, `a5
+			EpAtt: new(true), LargeBlobKey: repeat(7, 32), UnsignedExtensionOutputs: unhex(t, "a1 61 78 f5"),
+		}, `a6
 			01 64 6e6f6e65
 			02 42 0102
 			03 a0
 			04 f5
-			05 5820 0707070707070707070707070707070707070707070707070707070707070707`},
+			05 5820 0707070707070707070707070707070707070707070707070707070707070707
+			06 a1 61 78 f5`},
 		{"makeCredential response/required members", false, &ctap2.MakeCredentialResponse{
 			Fmt: "none", AuthData: []byte{1, 2}, EpAtt: new(false),
 		}, `a3 01 64 6e6f6e65  02 42 0102  04 f4`},
@@ -169,14 +170,17 @@ func messages(t testing.TB) []struct {
 			NumberOfCredentials: 2,
 			UserSelected:        true,
 			LargeBlobKey:        []byte{5},
-		}, `a7
+
+			UnsignedExtensionOutputs: unhex(t, "a0"),
+		}, `a8
 			01 a2 62 6964 41 01  64 74797065 ` + publicKey + `
 			02 41 02
 			03 41 03
 			04 a3 62 6964 41 04  64 6e616d65 61 6e  6b 646973706c61794e616d65 61 64
 			05 02
 			06 f5
-			07 41 05`},
+			07 41 05
+			08 a0`},
 		{"getAssertion response/required members", false, &ctap2.GetAssertionResponse{
 			AuthData: []byte{2}, Signature: []byte{3},
 		}, `a2 02 41 02 03 41 03`},
@@ -245,8 +249,10 @@ func messages(t testing.TB) []struct {
 			181d 183f
 			181e 41 02
 			181f 83 01 02 03`},
-		{"getInfo/required members", false, &ctap2.Info{Versions: []string{"FIDO_2_0"}},
-			`a2 01 81 68 4649444f5f325f30  03 50 00000000000000000000000000000000`},
+		{
+			"getInfo/required members", false, &ctap2.Info{Versions: []string{"FIDO_2_0"}},
+			`a2 01 81 68 4649444f5f325f30  03 50 00000000000000000000000000000000`,
+		},
 
 		{"clientPIN/getPINRetries", true, &ctap2.ClientPINRequest{Subcommand: ctap2.SubGetPINRetries}, `a1 02 01`},
 		{"clientPIN/getKeyAgreement", true, &ctap2.ClientPINRequest{
@@ -281,16 +287,26 @@ func messages(t testing.TB) []struct {
 		}, `a5 01 ` + agreementKeyWire + ` 02 41 01 03 00 04 f4 05 00`},
 		{"clientPIN response/none", false, &ctap2.ClientPINResponse{}, `a0`},
 
-		{"packed statement", false, &ctap2.PackedStatement{Alg: cose.ES256, Sig: []byte{1}, X5C: [][]byte{{2}, {3}}},
-			`a3 63 616c67 26  63 736967 41 01  63 783563 82 41 02 41 03`},
-		{"packed statement/self attestation", false, &ctap2.PackedStatement{Alg: cose.ES256, Sig: []byte{1}},
-			`a2 63 616c67 26  63 736967 41 01`},
-		{"fido-u2f statement", false, &ctap2.FIDOU2FStatement{Sig: []byte{1}, X5C: [][]byte{{2}}},
-			`a2 63 736967 41 01  63 783563 81 41 02`},
-		{"makeCredential outputs", false, &ctap2.MakeCredentialOutputs{CredProtect: 2, HMACSecret: new(true)},
-			`a2 6b 6372656450726f74656374 02  6b 686d61632d736563726574 f5`},
-		{"getAssertion outputs", false, &ctap2.GetAssertionOutputs{HMACSecret: []byte{1}},
-			`a1 6b 686d61632d736563726574 41 01`},
+		{
+			"packed statement", false, &ctap2.PackedStatement{Alg: cose.ES256, Sig: []byte{1}, X5C: [][]byte{{2}, {3}}},
+			`a3 63 616c67 26  63 736967 41 01  63 783563 82 41 02 41 03`,
+		},
+		{
+			"packed statement/self attestation", false, &ctap2.PackedStatement{Alg: cose.ES256, Sig: []byte{1}},
+			`a2 63 616c67 26  63 736967 41 01`,
+		},
+		{
+			"fido-u2f statement", false, &ctap2.FIDOU2FStatement{Sig: []byte{1}, X5C: [][]byte{{2}}},
+			`a2 63 736967 41 01  63 783563 81 41 02`,
+		},
+		{
+			"makeCredential outputs", false, &ctap2.MakeCredentialOutputs{CredProtect: 2, HMACSecret: new(true)},
+			`a2 6b 6372656450726f74656374 02  6b 686d61632d736563726574 f5`,
+		},
+		{
+			"getAssertion outputs", false, &ctap2.GetAssertionOutputs{HMACSecret: []byte{1}},
+			`a1 6b 686d61632d736563726574 41 01`,
+		},
 	}
 }
 

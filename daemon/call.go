@@ -187,18 +187,18 @@ func (c *call) show(p api.Prompt) (withdraw func()) {
 	})
 }
 
-// ask shows a prompt that wants an answer.
-func ask[T any](ctx context.Context, c *call, p api.Prompt, question func(context.Context, api.Prompt) (T, error)) (T, error) {
-	c.e.events.prompt(p)
-	defer c.e.events.withdraw(p)
+// ask shows a prompt that wants an answer. It ends at once when the key is pulled out.
+func ask[T any](ctx context.Context, s *session, p api.Prompt, question func(context.Context, api.Prompt) (T, error)) (T, error) {
+	ctx, cancel := s.key.While(ctx)
+	defer cancel()
+	s.c.e.events.prompt(p)
+	defer s.c.e.events.withdraw(p)
 	v, err := question(ctx, p)
-	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = context.Cause(ctx)
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = context.Cause(ctx)
+		}
+		err = &keyError{s.key, err}
 	}
 	return v, err
-}
-
-// askPIN asks for a PIN.
-func (c *call) askPIN(ctx context.Context, p api.Prompt) (api.Secret, error) {
-	return ask(ctx, c, p, c.ui.PIN)
 }

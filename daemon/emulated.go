@@ -1,14 +1,193 @@
 package daemon
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/hid"
+	"github.com/fobd/fobd/hid/ctaphid"
+	"github.com/fobd/fobd/hid/uhid"
+	"github.com/fobd/fobd/tokens"
+	"github.com/fobd/fobd/tokens/softkey"
 )
 
-// emulator holds the emulated keys.
+// maxEmulated bounds the emulated keys of a daemon.
+const maxEmulated = 64
+
+// emulator holds the emulated keys. Those that are on and not in front of the kernel are
+// on its bus.
 type emulator struct {
 	bus *hid.MemoryBus
+
+	mu     sync.Mutex // guards what follows; held while a key is switched
+	keys   map[string]*emulatedKey
+	closed bool
 }
 
-func (m *emulator) init() { m.bus = hid.NewMemoryBus() }
+func (m *emulator) init() {
+	m.bus = hid.NewMemoryBus()
+	m.keys = make(map[string]*emulatedKey)
+}
 
-func (m *emulator) close() {}
+// close removes all keys.
+func (m *emulator) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	for name, k := range m.keys {
+		// Everything is written already; what fails now has no consequence.
+		_ = k.remove()
+		delete(m.keys, name)
+	}
+}
+
+// emulatedKey is a key that this program emulates: an authenticator, and while it is on a
+// device on a bus or in front of the kernel. The emulator's lock guards it.
+type emulatedKey struct {
+	name  string
+	state string // name of its file, empty for memory
+	uhid  bool
+	u2f   bool
+	auth  *softkey.Authenticator
+	bus   *hid.MemoryBus
+
+	id     string // on the bus, while it is on
+	on     bool
+	cycles int // how often it was switched on
+	known  int // credentials when last counted
+
+	// While it is on:
+	off    context.CancelFunc
+	serves sync.WaitGroup
+	kernel io.Closer
+}
+
+// info is how the key shows itself. The serial number is its name, so that requests can
+// name it by that.
+func (k *emulatedKey) info() hid.Info {
+	return hid.Info{
+		// Other than a name, an ID is not used again after the key was off.
+		ID:           fmt.Sprintf("emulated-%s-%d", k.name, k.cycles),
+		VendorID:     uhid.DefaultVendorID,
+		ProductID:    uhid.DefaultProductID,
+		Manufacturer: "fobd",
+		Product:      "emulated key " + k.name,
+		Serial:       k.name,
+		Emulated:     true,
+	}
+}
+
+// powerOn plugs the key in, with fresh CTAPHID state.
+func (k *emulatedKey) powerOn(ctx context.Context) error {
+	k.cycles++
+	if k.cycles > 1 {
+		k.auth.PowerCycle()
+	}
+	capabilities := ctaphid.CapWink | ctaphid.CapCBOR
+	if k.u2f {
+		capabilities = ctaphid.CapWink
+	}
+	server := ctaphid.NewServer(k.auth, ctaphid.ServerConfig{Capabilities: capabilities, DeviceVersion: [3]byte{1, 0, 0}})
+	power, off := context.WithCancel(context.Background())
+	serve := func(end hid.Device) {
+		// It ends because the power is off or the client is gone.
+		_ = server.Serve(power, end)
+		end.Close()
+	}
+	info := k.info()
+	if k.uhid {
+		device, err := uhid.Create(ctx, uhid.Config{Name: info.Manufacturer + " " + info.Product, Serial: info.Serial, Phys: k.name})
+		if err != nil {
+			off()
+			return &api.Error{Code: api.CodeUnsupported, Message: "the kernel does not take the key: " + err.Error(), Hint: "the daemon needs write access to /dev/uhid"}
+		}
+		k.kernel = device
+		k.serves.Go(func() { serve(device) })
+	} else {
+		err := k.bus.Attach(info, func() (hid.Device, error) {
+			if power.Err() != nil {
+				return nil, hid.ErrNotFound
+			}
+			host, end := hid.NewPipe(hid.DefaultReportSize, hid.DefaultReportSize)
+			k.serves.Go(func() { serve(end) })
+			return host, nil
+		})
+		if err != nil {
+			off()
+			return err
+		}
+		k.id = info.ID
+	}
+	k.off, k.on = off, true
+	return nil
+}
+
+// powerOff unplugs the key and waits until nothing of it runs.
+func (k *emulatedKey) powerOff() {
+	if !k.on {
+		return
+	}
+	if k.id != "" {
+		k.bus.Detach(k.id)
+	}
+	k.off()
+	if k.kernel != nil {
+		k.kernel.Close()
+		k.kernel = nil
+	}
+	k.serves.Wait()
+	k.on, k.id = false, ""
+}
+
+// remove ends the key; its file stays.
+func (k *emulatedKey) remove() error {
+	k.powerOff()
+	return k.auth.Close()
+}
+
+// describe is the key as it crosses the socket. keys are those that are attached, to find
+// the one that the kernel shows.
+func (k *emulatedKey) describe(keys []*tokens.Key) api.EmulatedKey {
+	presence, _, verification := k.auth.Behaviour()
+	d := api.EmulatedKey{
+		Name:        k.name,
+		Key:         k.id,
+		Power:       k.on,
+		Presence:    string(presence),
+		UV:          string(verification),
+		Credentials: k.credentials(),
+		Waiting:     k.on && k.auth.Waiting() != nil,
+		UHID:        k.uhid,
+		State:       k.state,
+	}
+	for _, other := range keys {
+		if k.on && k.uhid && other.Device().Serial == k.name {
+			d.Key = other.ID()
+		}
+	}
+	return d
+}
+
+// countPatience is how long a key may take to say how many credentials it holds.
+const countPatience = 50 * time.Millisecond
+
+// credentials counts what the key stores. A key that is busy has as many as it had
+// when it was last asked.
+func (k *emulatedKey) credentials() int {
+	if k.auth.Waiting() != nil {
+		return k.known
+	}
+	count := make(chan int, 1)
+	go func() { count <- len(k.auth.Credentials()) }()
+	timer := time.NewTimer(countPatience)
+	defer timer.Stop()
+	select {
+	case k.known = <-count:
+	case <-timer.C:
+	}
+	return k.known
+}

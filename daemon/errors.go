@@ -12,6 +12,7 @@ import (
 	"github.com/fobd/fobd/ctap2/pinuv"
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/policy"
+	"github.com/fobd/fobd/daemon/webauthn"
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/tokens"
@@ -81,6 +82,14 @@ var translations = []struct {
 	{ctap2.ErrLimitExceeded, api.CodeTooLarge, "the request is over a limit of %s", "shorten its lists of credentials"},
 	{ctap2.ErrNotAllowed, api.CodeKeyError, "%s does not allow this now", "pull the key out, put it in again, and try again"},
 
+	// The WebAuthn client. Without a message, the error's own is given.
+	{webauthn.ErrPINNotSet, api.CodePINNotSet, "the person must be verified, and %s has no PIN", "set one with pin-set"},
+	{webauthn.ErrUnsupported, api.CodeUnsupported, "", "use another key"},
+	{webauthn.ErrOptions, api.CodeInvalidRequest, "", "the options must be those of WebAuthn Level 3 in their JSON form"},
+	{webauthn.ErrOrigin, api.CodeInvalidRequest, "", "give the site's origin, such as https://example.org"},
+	{webauthn.ErrRPID, api.CodeInvalidRequest, "", "the RP ID must be the origin's domain or a parent of it"},
+	{webauthn.ErrResponse, api.CodeKeyError, "", "the key does not work as it should; use another one"},
+
 	// What a PIN must be anywhere (CTAP 2.2, section 6.5.1).
 	{pinuv.ErrPINTooShort, api.CodePINPolicy, "the PIN is too short", "a PIN has at least 4 characters"},
 	{pinuv.ErrPINTooLong, api.CodePINPolicy, "the PIN is too long", "a PIN has at most 63 bytes"},
@@ -149,7 +158,9 @@ func ErrorOf(err error) *api.Error {
 	for _, t := range translations {
 		if errors.Is(err, t.target) {
 			e.Code, e.Hint = t.code, t.hint
-			e.Message = strings.ReplaceAll(t.message, "%s", name)
+			if e.Message = strings.ReplaceAll(t.message, "%s", name); e.Message == "" {
+				e.Message = err.Error()
+			}
 			if e.Retries != nil {
 				e.Message += fmt.Sprintf("; %s left", plural(*e.Retries, "try", "tries"))
 			}

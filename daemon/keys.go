@@ -2,10 +2,14 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
+	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/tokens"
+	"github.com/fobd/fobd/u2f"
 )
 
 // describe is a key as it crosses the socket.
@@ -69,4 +73,65 @@ func (c *call) list(context.Context, *api.ListRequest) (*api.ListResult, error) 
 		result.Keys = append(result.Keys, key)
 	}
 	return result, nil
+}
+
+// info is the operation info.
+func (c *call) info(ctx context.Context, r *api.KeyRequest) (*api.InfoResult, error) {
+	s, err := c.choose(ctx, r.Key, wish{})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	init := s.conn.Init()
+	result := &api.InfoResult{
+		CTAPHID: fmt.Sprintf("%d, %d.%d.%d", init.ProtocolVersion, init.DeviceVersion[0], init.DeviceVersion[1], init.DeviceVersion[2]),
+		// A list, even if it is empty.
+		Capabilities: []string{},
+	}
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{
+		{"wink", init.Capabilities.Has(ctaphid.CapWink)},
+		{"cbor", s.conn.CTAP2()},
+		{"msg", s.conn.U2F()},
+	} {
+		if flag.set {
+			result.Capabilities = append(result.Capabilities, flag.name)
+		}
+	}
+	if s.conn.U2F() {
+		result.U2FVersion, err = exchange(s, api.PromptTouch, func() (string, error) {
+			return (&u2f.Client{Transport: s.conn}).Version(ctx)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if s.client != nil {
+		// Asked again: the answer may have changed under other programs' hands.
+		s.conn.Forget()
+		if s.info, err = exchange(s, api.PromptTouch, func() (*ctap2.Info, error) { return s.conn.Info(ctx) }); err != nil {
+			return nil, err
+		}
+		result.Info = members(s.info)
+	}
+	result.Key = describe(s.key)
+	return result, nil
+}
+
+// wink is the operation wink.
+func (c *call) wink(ctx context.Context, r *api.KeyRequest) (*api.KeyResult, error) {
+	s, err := c.choose(ctx, r.Key, wish{})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if !s.conn.Init().Capabilities.Has(ctaphid.CapWink) {
+		return nil, &api.Error{Code: api.CodeUnsupported, Message: s.key.Name() + " cannot wink", Hint: "use touch instead", Key: s.key.ID()}
+	}
+	if _, err := exchange(s, api.PromptTouch, func() (struct{}, error) { return struct{}{}, s.conn.Wink(ctx) }); err != nil {
+		return nil, err
+	}
+	return &api.KeyResult{Key: describe(s.key)}, nil
 }

@@ -27,9 +27,24 @@ type Operation struct {
 // The table. It is filled before main and never changed.
 var (
 	operations = []Operation{
+		row(api.OpAssert, policy.ScopeUse, "Sign in to a site with a credential of a key", (*call).assert),
+		row(api.OpEmulateAdd, policy.ScopeAdmin, "Add an emulated key", (*call).emulateAdd),
+		row(api.OpEmulateList, policy.ScopeRead, "List the emulated keys", (*call).emulateList),
+		row(api.OpEmulatePower, policy.ScopeAdmin, "Plug an emulated key in or pull it out", (*call).emulatePower),
+		row(api.OpEmulateRemove, policy.ScopeAdmin, "Remove an emulated key", (*call).emulateRemove),
+		row(api.OpEmulateSet, policy.ScopeAdmin, "Change what the emulated person does", (*call).emulateSet),
+		row(api.OpEmulateTouch, policy.ScopeAdmin, "Touch an emulated key once", (*call).emulateTouch),
+		row(api.OpInfo, policy.ScopeRead, "Show what a key says of itself", (*call).info),
 		row(api.OpList, policy.ScopeRead, "List the attached keys", (*call).list),
+		row(api.OpPINChange, policy.ScopeUse, "Change the PIN of a key", (*call).pinChange),
+		row(api.OpPINSet, policy.ScopeUse, "Set the first PIN of a key", (*call).pinSet),
+		row(api.OpPINStatus, policy.ScopeRead, "Show whether a key has a PIN and how many tries are left", (*call).pinStatus),
+		row(api.OpRegister, policy.ScopeUse, "Make a new credential for a site on a key", (*call).register),
+		row(api.OpReset, policy.ScopeAdmin, "Erase everything on a key", (*call).reset),
 		row(api.OpStatus, policy.ScopeRead, "Show how the daemon is doing", (*call).status),
 		row(api.OpTouch, policy.ScopeUse, "Ask for a touch of a key", (*call).touch),
+		row(api.OpVerify, policy.ScopeRead, "Check a registration or an assertion as the site does", (*call).verify),
+		row(api.OpWink, policy.ScopeUse, "Make a key show itself", (*call).wink),
 	}
 	table = make(map[string]*Operation)
 )

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -12,9 +13,9 @@ import (
 
 // wish is what an operation wants of a key.
 type wish struct {
-	// serves says why a key cannot serve the request; nil means that all can. It must not
-	// make the key blink.
-	serves func(ctx context.Context, s *session) error
+	// serves says why a key cannot serve the request, or whether it is sure that it can; nil
+	// means that all can. It must not make the key blink.
+	serves func(ctx context.Context, s *session) (sure bool, err error)
 	// touch wants a touch even when there is only one key.
 	touch bool
 	// insert waits for a key when none is attached: when the request itself said how long
@@ -51,7 +52,7 @@ func (c *call) chooseNamed(ctx context.Context, name string, w wish) (*session, 
 		return nil, err
 	}
 	if w.serves != nil {
-		err = w.serves(ctx, s)
+		_, err = w.serves(ctx, s)
 	}
 	if err == nil && w.touch {
 		err = s.blink(ctx)
@@ -69,7 +70,8 @@ type stage int
 const (
 	opening  stage = iota // being opened and looked at
 	queueing              // somebody else has it
-	ready                 // could serve
+	doubtful              // may be able to serve
+	ready                 // can serve
 	blinking
 	out // cannot serve, or is gone
 )
@@ -87,7 +89,7 @@ type candidate struct {
 type news struct {
 	of      *candidate
 	stage   stage
-	s       *session // with ready
+	s       *session // with ready and doubtful
 	touched bool
 	err     error // with out
 }
@@ -102,6 +104,7 @@ type selection struct {
 	news       chan news
 	wg         sync.WaitGroup
 	failure    error // the first one's that could not serve
+	gone       error // the last one's that was pulled out
 	withdraw   func()
 }
 
@@ -119,13 +122,12 @@ func (x *selection) run(ctx context.Context) (*session, error) {
 		x.wg.Wait()
 		close(x.news)
 	}()
-	// The winner's goroutine may still wait to be told to blink.
 	for n := range x.news {
-		if n.stage == out && winner == nil && errors.Is(err, errDeadline) {
-			var busy *api.Error
-			if errors.As(n.err, &busy) && busy.Code == api.CodeBusy {
-				err = n.err
-			}
+		if n.s != nil {
+			n.of.s = n.s
+		}
+		if n.stage == out && errors.Is(err, errDeadline) && x.tells(n.err) {
+			err = n.err
 		}
 	}
 	for _, k := range x.candidates {
@@ -134,6 +136,13 @@ func (x *selection) run(ctx context.Context) (*session, error) {
 		}
 	}
 	return winner, err
+}
+
+// tells says whether one key's account of the deadline says more than that it has passed:
+// there is no other key, or somebody else has it.
+func (x *selection) tells(err error) bool {
+	var busy *api.Error
+	return len(x.candidates) == 1 || errors.As(err, &busy) && busy.Code == api.CodeBusy
 }
 
 // decide goes on until there is one key, or none left that could serve.
@@ -147,9 +156,10 @@ func (x *selection) decide(ctx, asking context.Context) (*session, error) {
 		if winner := x.advance(count); winner != nil {
 			return winner, nil
 		}
-		if count[opening]+count[queueing]+count[ready]+count[blinking] == 0 {
-			if x.failure != nil {
-				return nil, x.failure
+		if count[out] == len(x.candidates) {
+			// An unplug in mid-operation ends it at once.
+			if err := cmp.Or(x.failure, x.gone); err != nil {
+				return nil, err
 			}
 			if !x.w.insert || !x.c.explicit && !x.c.interactive() {
 				return nil, &api.Error{Code: api.CodeNoKey, Message: "no key is attached", Hint: "put a key in"}
@@ -165,7 +175,7 @@ func (x *selection) decide(ctx, asking context.Context) (*session, error) {
 			}
 		case <-changed:
 		case <-ctx.Done():
-			return nil, x.late(context.Cause(ctx), count)
+			return nil, x.late(context.Cause(ctx))
 		}
 	}
 }
@@ -196,15 +206,20 @@ func (x *selection) ask(ctx context.Context, n *candidate) {
 		x.news <- news{of: n, stage: out, err: err}
 		return
 	}
+	sure := true
 	if x.w.serves != nil {
-		err = x.w.serves(ctx, s)
+		sure, err = x.w.serves(ctx, s)
 	}
 	if err != nil {
 		s.close()
 		x.news <- news{of: n, stage: out, err: err}
 		return
 	}
-	x.news <- news{of: n, stage: ready, s: s}
+	reached := ready
+	if !sure {
+		reached = doubtful
+	}
+	x.news <- news{of: n, stage: reached, s: s}
 	select {
 	case <-n.blink:
 	case <-ctx.Done():
@@ -218,25 +233,24 @@ func (x *selection) ask(ctx context.Context, n *candidate) {
 }
 
 // advance lets candidates blink as soon as it is known that there are several, and returns
-// the only one without that.
+// the only one without that. Doubtful ones have a chance only where no other is sure.
 func (x *selection) advance(count [out + 1]int) *session {
-	if !x.w.touch {
-		if count[opening] > 0 {
-			return nil
-		}
-		if count[ready] == 1 && count[queueing]+count[blinking] == 0 {
-			for _, k := range x.candidates {
-				if k.stage == ready {
-					return k.s
-				}
-			}
-		}
+	if count[opening] > 0 && !x.w.touch {
+		return nil
+	}
+	best := ready
+	if count[ready]+count[blinking] == 0 {
+		best = doubtful
 	}
 	for _, k := range x.candidates {
-		if k.stage == ready {
-			k.stage = blinking
-			close(k.blink)
+		if k.stage != best {
+			continue
 		}
+		if !x.w.touch && count[best] == 1 && count[queueing]+count[blinking] == 0 {
+			return k.s
+		}
+		k.stage = blinking
+		close(k.blink)
 	}
 	return nil
 }
@@ -248,14 +262,17 @@ func (x *selection) take(n news) *session {
 	}
 	n.of.stage = n.stage
 	switch n.stage {
-	case ready:
+	case ready, doubtful:
 		n.of.s = n.s
 	case out:
 		if n.of.s != nil {
 			n.of.s.close()
 			n.of.s = nil
 		}
-		if x.failure == nil && !errors.Is(n.err, hid.ErrGone) {
+		switch {
+		case errors.Is(n.err, hid.ErrGone):
+			x.gone = n.err
+		case x.failure == nil:
 			x.failure = n.err
 		}
 	}
@@ -274,11 +291,8 @@ func (x *selection) prompt(show bool) {
 }
 
 // late is the error of a selection that has been going on for too long.
-func (x *selection) late(cause error, count [out + 1]int) error {
-	if !errors.Is(cause, errDeadline) {
-		return cause
-	}
-	if x.withdraw != nil {
+func (x *selection) late(cause error) error {
+	if errors.Is(cause, errDeadline) && x.withdraw != nil {
 		return &api.Error{Code: api.CodeNoKey, Message: "no key was put in in time", Hint: "put a key in and try again"}
 	}
 	return cause

@@ -164,4 +164,3 @@ func exchange[T any](s *session, kind api.PromptKind, do func() (T, error)) (T, 
 	}
 	return v, err
 }
-

@@ -327,6 +327,11 @@ func TestLinuxBusOpenNamesAnotherProcess(t *testing.T) {
 		t.Skip(err)
 	}
 	bus, _, path := lockBus(t)
+	// flock(1) would wait for a FIFO's writer; any file can be locked.
+	os.Remove(path)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	// cat ends when its input does, and the lock goes with it.
 	command := exec.CommandContext(t.Context(), flock, "--no-fork", "-x", path, "sh", "-c", "echo held; exec cat")
 	input, _ := command.StdinPipe()

@@ -16,6 +16,10 @@ const (
 	maxStack      = 16
 )
 
+// EmulatedPhys begins the physical path (HID_PHYS) of the keys that fobd and fobkey
+// put in front of the kernel; [Info.Emulated] is true for such a device.
+const EmulatedPhys = "fobd/"
+
 // ErrDescriptor says that a report descriptor is malformed or beyond all measure.
 var ErrDescriptor = errors.New("hid: bad report descriptor")
 

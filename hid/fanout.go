@@ -65,7 +65,7 @@ func (f *Fanout) read() {
 // Connect returns a new host end. It gets the reports that come from now on. When
 // the device is gone or the Fanout closed, every call on the end gives [ErrGone].
 func (f *Fanout) Connect() Device {
-	end := &fanoutEnd{fanout: f, queue: newQueue(f.input)}
+	end := &fanoutEnd{fanout: f, queue: newQueue(f.input, queueLength)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {

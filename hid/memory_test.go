@@ -136,6 +136,7 @@ func TestMemoryBusOpenIsFIFO(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		first.Close()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if want := []int{0, 2, 3}; !slices.Equal(order, want) {
 			t.Errorf("order %v, want %v", order, want)
 		}

@@ -11,7 +11,7 @@ import "time"
 // then gets [ErrGone]; its writes get [ErrGone] at once. A pipe made inside a
 // testing/synctest bubble lives by the bubble's clock. No call allocates per report.
 func NewPipe(inputSize, outputSize int) (host, key Device) {
-	input, output := newQueue(reportSize(inputSize)), newQueue(reportSize(outputSize))
+	input, output := newQueue(reportSize(inputSize), queueLength), newQueue(reportSize(outputSize), queueLength)
 	return &pipeEnd{read: input, write: output}, &pipeEnd{read: output, write: input}
 }
 

@@ -36,8 +36,9 @@ type queue struct {
 	mu       sync.Mutex // guards all below
 	readable sync.Cond
 	writable sync.Cond
-	ring     []byte // queueLength slots of size bytes
+	ring     []byte // slots of size bytes
 	size     int
+	slots    int
 	first    int // slot of the oldest report
 	count    int
 
@@ -50,8 +51,8 @@ type queue struct {
 	writeErr error // what writers get at once
 }
 
-func newQueue(size int) *queue {
-	q := &queue{ring: make([]byte, queueLength*size), size: size}
+func newQueue(size, slots int) *queue {
+	q := &queue{ring: make([]byte, slots*size), size: size, slots: slots}
 	q.readable.L = &q.mu
 	q.writable.L = &q.mu
 	return q
@@ -71,7 +72,7 @@ func (q *queue) pop(report []byte) (int, error) {
 			return 0, errDeadline
 		case q.count > 0:
 			n := copy(report, q.slot(0))
-			q.first = (q.first + 1) % queueLength
+			q.first = (q.first + 1) % q.slots
 			q.count--
 			q.writable.Broadcast()
 			return n, nil
@@ -90,7 +91,7 @@ func (q *queue) push(report []byte) error {
 		return sizeError(len(report), q.size)
 	}
 	var limit time.Time
-	for q.writeErr == nil && q.count == queueLength {
+	for q.writeErr == nil && q.count == q.slots {
 		now := time.Now()
 		switch {
 		case limit.IsZero():
@@ -115,7 +116,7 @@ func (q *queue) push(report []byte) error {
 func (q *queue) offer(report []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(report) == q.size && q.count < queueLength && q.append(report) == nil
+	return len(report) == q.size && q.count < q.slots && q.append(report) == nil
 }
 
 // append needs q.mu and room.
@@ -130,7 +131,7 @@ func (q *queue) append(report []byte) error {
 }
 
 func (q *queue) slot(i int) []byte {
-	at := (q.first + i) % queueLength * q.size
+	at := (q.first + i) % q.slots * q.size
 	return q.ring[at : at+q.size]
 }
 

@@ -14,10 +14,6 @@ import (
 	"unicode"
 )
 
-// EmulatedPhys begins the physical path (HID_PHYS) of the keys that fobd and fobkey
-// put in front of the kernel; [Info.Emulated] is true for such a device.
-const EmulatedPhys = "fobd/"
-
 // maxAttribute bounds what is read of a sysfs file, which is a page at most.
 const maxAttribute = 4096
 

@@ -45,6 +45,10 @@ func (k *Key) Gone() <-chan struct{} { return k.here.Done() }
 // pulled out. The caller must call the function.
 func (k *Key) While(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if k.here.Err() != nil {
+		// AfterFunc would say so a little later.
+		cancel(hid.ErrGone)
+	}
 	stop := context.AfterFunc(k.here, func() { cancel(hid.ErrGone) })
 	return ctx, func() {
 		stop()

@@ -27,7 +27,7 @@ func unhex(t testing.TB, s string) []byte {
 
 func hash(t testing.TB, s string) [32]byte { return [32]byte(unhex(t, s)) }
 
-// The examples of "FIDO U2F Raw Message Formats", section 8.
+// The examples of "FIDO U2F Raw Message Formats", section "Examples".
 const (
 	exampleRegisterChallenge   = "4142d21c00d94ffb9d504ada8f99b721f4b191ae4e37ca0140f696b6983cfacb"
 	exampleRegisterApplication = "f0e6a6a97042a4f1f1c87f5f7d44315b2d852c2df5c7991cc66241bf7072d1c4"

@@ -25,8 +25,7 @@ func (r RegisterRequest) Command() apdu.Command {
 }
 
 // ParseRegisterRequest reads the request from an APDU, whose P1 and P2 are ignored:
-// clients set various (Raw, section 3.1.3, has P1 "as defined by the message"). The
-// error is [ErrWrongLength].
+// clients set various. The error is [ErrWrongLength].
 func ParseRegisterRequest(c apdu.Command) (RegisterRequest, error) {
 	if len(c.Data) != 64 {
 		return RegisterRequest{}, fmt.Errorf("u2f: register request of %d bytes: %w", len(c.Data), ErrWrongLength)

@@ -202,22 +202,24 @@ func (d *demonstration) findKey(ctx context.Context) error {
 
 // touched runs an operation, shows its prompts and touches the key once it blinks.
 func (d *demonstration) touched(ctx context.Context, op string, request, result any) error {
-	finger := &finger{ctx: ctx, demonstration: d, done: make(chan error, 1)}
+	touched := make(chan error, 1)
+	finger := &finger{demonstration: d, touch: func() {
+		touched <- d.client.Do(ctx, api.OpEmulateTouch, api.EmulateNameRequest{Name: d.name}, nil, nil)
+	}}
 	if err := d.client.Do(ctx, op, request, result, finger); err != nil {
 		return err
 	}
 	if !finger.asked {
 		return errors.New("nobody was asked for a touch")
 	}
-	return <-finger.done
+	return <-touched
 }
 
 // finger is the person of the demonstration: it sees the prompt, then touches.
 type finger struct {
-	ctx context.Context // ends the touch; a Prompter's Show has none
 	*demonstration
+	touch func()
 	asked bool
-	done  chan error
 }
 
 // Show implements client.Prompter.
@@ -230,9 +232,7 @@ func (f *finger) Show(p api.Prompt) {
 	f.detail("asked by:      %s, process %d of %s", p.Program, p.PID, p.User)
 	f.detail("for:           %s at %s (%s)", p.Operation, p.RPID, p.Purpose)
 	f.detail("… and the key is touched")
-	go func() {
-		f.done <- f.client.Do(f.ctx, api.OpEmulateTouch, api.EmulateNameRequest{Name: f.name}, nil, nil)
-	}()
+	go f.touch()
 }
 
 // Withdraw implements client.Prompter.

@@ -44,7 +44,7 @@ func (k Key) AppendTo(dst []byte) []byte {
 // MarshalCBOR gives the canonical CBOR form of k. The error is [ErrKey] or
 // [ErrUnsupported] for a key that is not whole.
 func (k Key) MarshalCBOR() ([]byte, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return nil, err
 	}
 	return k.AppendTo(make([]byte, 0, 24+len(k.X)+len(k.Y)+len(k.N)+len(k.E))), nil
@@ -109,7 +109,7 @@ func (k *Key) UnmarshalCBOR(data []byte) error {
 			return err
 		}
 	}
-	if err := got.check(); err != nil {
+	if err := got.Check(); err != nil {
 		return err
 	}
 	*k = got

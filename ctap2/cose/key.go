@@ -63,7 +63,7 @@ func FromPublic(pub crypto.PublicKey, alg Algorithm) (Key, error) {
 	default:
 		return Key{}, fmt.Errorf("%w: %T", ErrUnsupported, pub)
 	}
-	return k, k.check()
+	return k, k.Check()
 }
 
 // setPoint takes the uncompressed point 04 || X || Y.
@@ -77,7 +77,7 @@ func (k *Key) setPoint(curve int64, point []byte) {
 // [ErrKey]; an unknown type or curve, and an algorithm that does not go with the key,
 // are [ErrUnsupported]. An absent algorithm goes with every key.
 func (k Key) Public() (crypto.PublicKey, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -125,7 +125,7 @@ func (k Key) Verify(message, sig []byte) error {
 	if err != nil {
 		return err
 	}
-	ok := false
+	var ok bool
 	switch k.Alg {
 	case ES256:
 		sum := sha256.Sum256(message)
@@ -153,8 +153,10 @@ func (k Key) Verify(message, sig []byte) error {
 // IsZero reports whether k holds no key.
 func (k Key) IsZero() bool { return k.KeyType == 0 }
 
-// check looks at everything but the curve equation.
-func (k Key) check() error {
+// Check looks at everything but the curve equation: that the members of the key's type are
+// there with their lengths, and that the algorithm goes with the key. The error is [ErrKey] or
+// [ErrUnsupported]. It is cheap; [Key.Public] looks at the curve too.
+func (k Key) Check() error {
 	switch k.KeyType {
 	case KeyTypeOKP:
 		if k.Curve != CurveEd25519 || k.Alg != 0 && k.Alg != EdDSA {

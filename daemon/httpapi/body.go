@@ -25,7 +25,6 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64) 
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(h.cfg.BodyTimeout))
-	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
 	size := bytes.MinRead
 	if n := r.ContentLength; n > 0 && n <= limit {
 		size += int(n)
@@ -41,9 +40,12 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64) 
 			Message: fmt.Sprintf("httpapi: the body is longer than %d bytes", limit),
 		}
 	case err != nil:
+		// The deadline stays: net/http still wants to read the rest before it answers.
 		clear(buf.Bytes())
+		w.Header().Set("Connection", "close")
 		return nil, invalid("the body did not arrive: %v", err)
 	}
+	_ = c.SetReadDeadline(time.Time{})
 	return buf.Bytes(), nil
 }
 

@@ -17,7 +17,6 @@ type deadline struct {
 	dev hid.Device
 
 	mu      sync.Mutex // guards what follows and SetReadDeadline
-	at      time.Time  // zero is never
 	expired bool       // the context has ended
 	closed  bool       // the context no longer matters
 }
@@ -27,18 +26,10 @@ type deadline struct {
 func (d *deadline) set(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.at = t
 	if d.expired && !d.closed {
 		t = past
 	}
 	return d.dev.SetReadDeadline(t)
-}
-
-// passed says whether reads should have ended.
-func (d *deadline) passed() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.expired && !d.closed || !d.at.IsZero() && !time.Now().Before(d.at)
 }
 
 // expire ends reads at once. It is what runs when the context ends.

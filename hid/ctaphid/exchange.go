@@ -35,6 +35,16 @@ type exchange struct {
 // commands are answered without waiting for the person.
 func (x *exchange) cancellable() bool { return x.cmd == CmdCBOR || x.cmd.Vendor() }
 
+// settledBy says whether the key's refusal is its final answer to the request. After
+// one that is not about the request itself the channel needs an INIT.
+func (x *exchange) settledBy(refused *CommandError) bool {
+	switch refused.Err {
+	case ErrChannelBusy, ErrInvalidCmd, ErrInvalidPar, ErrInvalidLen, ErrLockRequired:
+		return x.cmd != CmdInit
+	}
+	return false
+}
+
 // exchange sends a request until the key is not busy, and returns its answer.
 func (c *Channel) exchange(ctx context.Context, x *exchange) ([]byte, error) {
 	wait := firstBackoff
@@ -81,9 +91,7 @@ func (c *Channel) attempt(ctx context.Context, x *exchange) ([]byte, error) {
 	var failed *CommandError
 	switch {
 	case errors.As(err, &failed) && failed.FromKey:
-		// The key's final answer. A refused INIT leaves nothing to be sure of,
-		// and a channel that the key has forgotten needs an INIT.
-		c.ready = x.cmd != CmdInit && !errors.Is(err, ErrInvalidChannel)
+		c.ready = x.settledBy(failed)
 		return nil, err
 	case ctx.Err() == nil:
 		if x.cancellable() && (errors.Is(err, ErrSilent) || errors.Is(err, ErrMalformed)) {
@@ -163,7 +171,7 @@ func (c *Channel) drain(x *exchange) ([]byte, error) {
 	answer, err := c.collect(ctx, x, 0)
 	if err != nil {
 		var failed *CommandError
-		c.ready = errors.As(err, &failed) && failed.FromKey
+		c.ready = errors.As(err, &failed) && failed.FromKey && x.settledBy(failed)
 		return nil, err
 	}
 	c.ready = true
@@ -173,7 +181,10 @@ func (c *Channel) drain(x *exchange) ([]byte, error) {
 	return answer, nil
 }
 
-var errCancelled = errors.New("ctaphid: key cancelled the command")
+// errCancelled says that a command ended because the client sent CANCEL: to the
+// client what the answer means, to an [Authenticator] the cause of its context's
+// end.
+var errCancelled = errors.New("ctaphid: command was cancelled")
 
 // abandon tries once to free the key by INIT; if that fails, the next command
 // begins with INIT.
@@ -212,11 +223,7 @@ func (c *Channel) collect(ctx context.Context, x *exchange, extend time.Duration
 		}
 		p, ok := ParsePacket(c.in[:n])
 		if !ok || p.CID != x.cid {
-			// hidraw shows us other programs' channels too. They must not
-			// keep us from noticing the time.
-			if x.limit.passed() && ctx.Err() == nil {
-				return nil, x.silent(c.cfg.SilenceTimeout)
-			}
+			// hidraw shows us other programs' channels too.
 			continue
 		}
 		answer, done, err := c.take(x, p)
@@ -227,8 +234,6 @@ func (c *Channel) collect(ctx context.Context, x *exchange, extend time.Duration
 			if err := x.limit.set(time.Now().Add(extend)); err != nil {
 				return nil, deviceError{err}
 			}
-		} else if x.limit.passed() && ctx.Err() == nil {
-			return nil, x.silent(c.cfg.SilenceTimeout)
 		}
 	}
 }

@@ -94,11 +94,14 @@ type serverChannel struct {
 	used uint64 // Server.uses when last used
 }
 
+// errAborted is why a call's context ends when its answer is not wanted any more.
+var errAborted = errors.New("ctaphid: client has abandoned the command")
+
 // transaction is a message being received or answered. Its fields are guarded by
 // Server.mu.
 type transaction struct {
 	cid    uint32
-	cancel context.CancelFunc // nil while the message is being received
+	cancel context.CancelCauseFunc // nil while the message is being received
 }
 
 // NewServer returns the key's side of CTAPHID for a.
@@ -122,7 +125,7 @@ func NewServer(a Authenticator, cfg ServerConfig) *Server {
 }
 
 // Serve answers what comes over dev until ctx ends (then it returns the context's
-// cause, and nothing more is sent) or dev is closed or gone (nil). It may be called for several devices at
+// cause, and a running command is cancelled and not answered) or dev is closed or gone (nil). It may be called for several devices at
 // once. When it returns, the connection's channels, lock and transaction are gone,
 // no goroutine of it runs and dev is not used any more; it does not close dev.
 func (s *Server) Serve(ctx context.Context, dev hid.Device) error {
@@ -141,7 +144,6 @@ func (s *Server) Serve(ctx context.Context, dev hid.Device) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := &serverConn{
 		server:  s,
-		ctx:     ctx,
 		dev:     dev,
 		limit:   &deadline{dev: dev},
 		asm:     asm,
@@ -154,7 +156,7 @@ func (s *Server) Serve(ctx context.Context, dev hid.Device) error {
 	defer cancel(nil)
 	defer c.limit.release()
 	defer context.AfterFunc(ctx, c.limit.expire)()
-	err = c.read(make([]byte, inSize))
+	err = c.read(ctx, make([]byte, inSize))
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -231,7 +233,7 @@ func (s *Server) abort(cid uint32) {
 		return
 	}
 	if s.current.cancel != nil {
-		s.current.cancel()
+		s.current.cancel(errAborted)
 	}
 	s.current = nil
 }
@@ -287,7 +289,7 @@ func (s *Server) cancel(cid uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.current; t != nil && t.cid == cid && t.cancel != nil {
-		t.cancel()
+		t.cancel(errCancelled)
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 // goroutine that called Serve.
 type serverConn struct {
 	server *Server
-	ctx    context.Context // ends with the connection; the parent of its calls
 	dev    hid.Device
 	limit  *deadline
 	wg     sync.WaitGroup
@@ -31,11 +30,11 @@ type serverConn struct {
 }
 
 // read handles reports until the device fails or the context ends.
-func (c *serverConn) read(report []byte) error {
+func (c *serverConn) read(ctx context.Context, report []byte) error {
 	for {
 		n, err := c.dev.Read(report)
-		if c.ctx.Err() != nil {
-			return c.ctx.Err()
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
@@ -45,7 +44,7 @@ func (c *serverConn) read(report []byte) error {
 		}
 		if err == nil {
 			if p, ok := ParsePacket(report[:n]); ok {
-				c.handle(p)
+				c.handle(ctx, p)
 			}
 		}
 		if c.received == nil {
@@ -59,7 +58,7 @@ func (c *serverConn) read(report []byte) error {
 
 // handle acts on one packet. Continuations that belong to nothing are ignored
 // (CTAP 2.2, section 11.2.5).
-func (c *serverConn) handle(p Packet) {
+func (c *serverConn) handle(ctx context.Context, p Packet) {
 	switch {
 	case p.CID == BroadcastCID && p.Init && p.Command != CmdInit:
 		c.refuse(p.CID, ErrInvalidChannel)
@@ -68,7 +67,7 @@ func (c *serverConn) handle(p Packet) {
 		c.handleInit(p)
 	case !p.Init:
 		if c.received != nil && c.received.cid == p.CID {
-			c.receive(p)
+			c.receive(ctx, p)
 		}
 	case !c.server.owns(c, p.CID):
 		// 0 is never allocated.
@@ -96,7 +95,7 @@ func (c *serverConn) handle(p Packet) {
 			return
 		}
 		c.asm.Reset()
-		c.receive(p)
+		c.receive(ctx, p)
 	}
 }
 
@@ -152,7 +151,7 @@ func (c *serverConn) abort(cid uint32) {
 }
 
 // receive takes a packet of the message being received.
-func (c *serverConn) receive(p Packet) {
+func (c *serverConn) receive(ctx context.Context, p Packet) {
 	done, err := c.asm.Add(p)
 	if err != nil {
 		c.fail(wireError(err))
@@ -161,7 +160,7 @@ func (c *serverConn) receive(p Packet) {
 	if done {
 		t := c.received
 		c.received = nil
-		c.start(t, c.asm.Command(), c.asm.Payload())
+		c.start(ctx, t, c.asm.Command(), c.asm.Payload())
 		return
 	}
 	c.expiry = time.Now().Add(packetTimeout)
@@ -171,7 +170,7 @@ func (c *serverConn) receive(p Packet) {
 }
 
 // start answers a complete message, or begins to. payload is only valid now.
-func (c *serverConn) start(t *transaction, cmd Command, payload []byte) {
+func (c *serverConn) start(ctx context.Context, t *transaction, cmd Command, payload []byte) {
 	switch {
 	case cmd == CmdPing:
 		c.finish(t, CmdPing, payload)
@@ -190,13 +189,13 @@ func (c *serverConn) start(t *transaction, cmd Command, payload []byte) {
 	case cmd == CmdWink, cmd == CmdLock, len(payload) == 0 && !cmd.Vendor():
 		c.finish(t, CmdError, []byte{byte(ErrInvalidLen)})
 	default:
-		ctx, cancel := context.WithCancel(c.ctx)
+		ctx, cancel := context.WithCancelCause(ctx)
 		c.server.mu.Lock()
 		t.cancel = cancel
 		c.server.mu.Unlock()
 		request := bytes.Clone(payload)
 		c.wg.Go(func() {
-			defer cancel()
+			defer cancel(nil)
 			c.run(ctx, t, cmd, request)
 		})
 	}
@@ -215,15 +214,14 @@ func (c *serverConn) refuse(cid uint32, code Error) {
 	c.send(cid, CmdError, []byte{byte(code)})
 }
 
-// finish ends a transaction and sends its last message, if it has not been aborted
-// and Serve goes on.
+// finish ends a transaction and sends its last message, if it has not been aborted.
 func (c *serverConn) finish(t *transaction, cmd Command, payload []byte) {
 	c.write <- struct{}{}
 	defer func() { <-c.write }()
 	// First the end, so that a client that has its answer finds the key free;
 	// an INIT that comes in between is answered after this message, since
 	// that needs c.write too.
-	if c.server.end(t) && c.ctx.Err() == nil {
+	if c.server.end(t) {
 		c.sendLocked(t.cid, cmd, payload)
 	}
 }

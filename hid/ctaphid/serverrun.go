@@ -2,6 +2,7 @@ package ctaphid
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -82,6 +83,9 @@ func (c *serverConn) call(ctx context.Context, cmd Command, request []byte, keep
 // answer sends the result of a call.
 func (c *serverConn) answer(ctx context.Context, t *transaction, cmd Command, r result) {
 	switch {
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCancelled):
+		// Aborted, or Serve ends: the client gets no answer.
+		c.server.end(t)
 	case r.err != nil && cmd == CmdCBOR && ctx.Err() != nil:
 		// CTAP 2.2, section 11.2.9.1.5.
 		c.finish(t, CmdCBOR, []byte{statusKeepaliveCancel})

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"sync"
+
+	"github.com/fobd/fobd/daemon"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/config"
+	"github.com/fobd/fobd/daemon/httpapi"
+	"github.com/fobd/fobd/daemon/policy"
+	"github.com/fobd/fobd/daemon/relyingparty"
+	"github.com/fobd/fobd/hid"
+)
+
+// run is the daemon's life: it returns nil after ctx has ended and everything has stopped.
+func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error) {
+	log := newLog(cfg.Log)
+	if err := harden(); err != nil {
+		return err
+	}
+	endpoint, err := listen(ctx, cfg.Socket, scope, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, endpoint.Close()) }()
+
+	var buses []hid.Bus
+	if cfg.HID {
+		buses = append(buses, hid.NewSystemBus(log))
+	}
+	engine, err := daemon.New(daemon.Config{
+		Sources:  buses,
+		Rules:    policy.Rules{Owner: uint32(os.Geteuid())},
+		Verifier: relyingparty.Verifier{},
+		Log:      log,
+		StateDir: cfg.StateDir,
+		Version:  version,
+		Mode:     string(scope),
+		Socket:   endpoint.path,
+		Timeout:  cfg.Timeouts.Operation.Duration,
+	})
+	if err != nil {
+		return err
+	}
+	front := httpapi.New(engine, httpapi.Config{
+		Log:             log,
+		BodyTimeout:     cfg.Timeouts.Body.Duration,
+		ShutdownTimeout: cfg.Timeouts.Shutdown.Duration,
+	})
+
+	// The first part that ends, or ctx, ends them all.
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	parts := group{stop: stop}
+	parts.run(func() error { return engine.Run(ctx) })
+	if err := emulate(ctx, engine, cfg.Emulate); err != nil {
+		stop(err)
+		return errors.Join(err, parts.wait())
+	}
+	parts.run(func() error { return front.Serve(ctx, endpoint) })
+	parts.run(func() error { return watchdog(ctx, engine, log) })
+	notify(log, "READY=1")
+	log.Info("ready", "version", version, "mode", scope, "socket", endpoint.path, "emulated", len(cfg.Emulate))
+
+	<-ctx.Done()
+	notify(log, "STOPPING=1")
+	log.Info("stopping", "reason", context.Cause(ctx))
+	return parts.wait()
+}
+
+// group is a set of goroutines that end together.
+type group struct {
+	stop context.CancelCauseFunc
+	wg   sync.WaitGroup
+
+	mu   sync.Mutex // guards errs
+	errs []error
+}
+
+func (g *group) run(part func() error) {
+	g.wg.Go(func() {
+		err := part()
+		g.mu.Lock()
+		g.errs = append(g.errs, err)
+		g.mu.Unlock()
+		if err == nil {
+			err = errEnded
+		}
+		g.stop(err)
+	})
+}
+
+var errEnded = errors.New("a part of the daemon ended")
+
+func (g *group) wait() error {
+	g.wg.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return errors.Join(g.errs...)
+}
+
+// emulate adds the keys that the configuration wants from the start.
+func emulate(ctx context.Context, engine *daemon.Engine, keys []config.Emulate) error {
+	me := self()
+	for _, k := range keys {
+		request := k.Request()
+		_, err := engine.Do(ctx, me, api.OpEmulateAdd, func(v any) error {
+			r, ok := v.(*api.EmulateAddRequest)
+			if !ok {
+				return fmt.Errorf("%s takes a %T", api.OpEmulateAdd, v)
+			}
+			*r = request
+			return nil
+		}, nil)
+		if err != nil {
+			return fmt.Errorf("emulated key %q: %w", k.Name, err)
+		}
+	}
+	return nil
+}
+
+// self is the daemon as the one who asks.
+func self() policy.Actor {
+	who := policy.Actor{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), PID: os.Getpid(), Program: "fobd"}
+	who.User = strconv.Itoa(os.Geteuid())
+	if u, err := user.LookupId(who.User); err == nil {
+		who.User = u.Username
+	}
+	who.Exe, _ = os.Executable()
+	return who
+}

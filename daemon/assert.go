@@ -1,0 +1,242 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/fobd/fobd/ctap2"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/webauthn"
+	"github.com/fobd/fobd/u2f"
+)
+
+// maxAccounts bounds how many accounts for one site a key may offer.
+const maxAccounts = 128
+
+// assert is the operation assert (WebAuthn Level 3, section 5.1.4).
+func (c *call) assert(ctx context.Context, r *api.AssertRequest) (*api.AssertResult, error) {
+	options, err := webauthn.ParseRequestOptions(r.Options)
+	if err != nil {
+		return nil, err
+	}
+	rpID, err := c.site(r.Origin, options.RPID, r.Purpose)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := c.within(ctx, options.Timeout)
+	defer cancel()
+	s, err := c.choose(ctx, r.Key, wish{insert: true, serves: func(ctx context.Context, s *session) (bool, error) {
+		return s.canAssert(ctx, rpID, options)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	clientData := webauthn.ClientData{Type: webauthn.TypeGet, Challenge: options.Challenge, Origin: r.Origin}.JSON()
+	asserted := &webauthn.Asserted{
+		Options:        options,
+		Request:        options.Request(rpID, webauthn.Hash(clientData), options.Allow),
+		ClientDataJSON: clientData,
+	}
+	if err := s.sign(ctx, asserted, r.AllowLastRetry); err != nil {
+		return nil, err
+	}
+	credential, err := asserted.JSON()
+	if err != nil {
+		return nil, &keyError{s.key, err}
+	}
+	return &api.AssertResult{Key: describe(s.key), Credential: credential}, nil
+}
+
+// canAssert says whether the key can make the assertion, without a touch. It is not sure of
+// keys that may hide a credential until the person is verified (CTAP 2.2, section 12.1,
+// userVerificationRequired) or do not answer silently.
+func (s *session) canAssert(ctx context.Context, rpID string, options *webauthn.RequestOptions) (sure bool, err error) {
+	if err := options.Check(s.info); err != nil {
+		return false, &keyError{s.key, err}
+	}
+	if len(options.Allow) == 0 {
+		return false, nil
+	}
+	none := &keyError{s.key, ctap2.ErrNoCredentials}
+	if s.client == nil {
+		return s.u2fHas(ctx, rpID, options.Allow)
+	}
+	_, found, err := s.preflight(ctx, rpID, options.Allow, nil)
+	how, _ := options.Verification(s.info)
+	switch status := (*ctap2.Error)(nil); {
+	case found:
+		return true, nil
+	case err == nil && how.Wanted && s.info.HasExtension(ctap2.ExtensionCredProtect):
+		return false, nil
+	case err == nil:
+		return false, none
+	case errors.As(err, &status):
+		return false, nil
+	}
+	return false, err
+}
+
+// u2fHas asks a U2F key for the credentials of a list.
+func (s *session) u2fHas(ctx context.Context, rpID string, list []ctap2.CredentialDescriptor) (bool, error) {
+	client := &u2f.Client{Transport: s.conn}
+	application := sha256.Sum256([]byte(rpID))
+	for _, d := range list {
+		if len(d.ID) > u2f.MaxKeyHandle {
+			continue
+		}
+		found, err := exchange(s, api.PromptTouch, func() (bool, error) { return client.CheckOnly(ctx, application, d.ID) })
+		if found || err != nil {
+			return found, err
+		}
+	}
+	return false, &keyError{s.key, ctap2.ErrNoCredentials}
+}
+
+// sign verifies the person where that is wanted and makes the assertion.
+func (s *session) sign(ctx context.Context, asserted *webauthn.Asserted, allowLast bool) error {
+	how, err := asserted.Options.Verification(s.info)
+	if err != nil {
+		return &keyError{s.key, err}
+	}
+	v := verification{
+		Verification: how,
+		permissions:  ctap2.PermissionGetAssertion,
+		rpID:         asserted.Request.RPID,
+		allowLast:    allowLast,
+	}
+	asserted.Verified = v.Wanted
+	return s.verified(ctx, v, func(token *ctap2.Token, uv bool) error {
+		request := *asserted.Request
+		if err := s.narrow(ctx, &request, token); err != nil {
+			return err
+		}
+		kind := api.PromptTouch
+		switch {
+		case token != nil:
+			request.Authorize(token)
+		case uv:
+			request.Options, kind = &ctap2.Options{UV: &uv}, api.PromptVerify
+		}
+		secret, err := s.hmacSecret(ctx, asserted.Options)
+		if err != nil {
+			return err
+		}
+		if secret != nil {
+			defer secret.Wipe()
+			request.Extensions = &ctap2.GetAssertionExtensions{HMACSecret: secret.Input}
+		}
+		first, err := exchange(s, kind, func() (*ctap2.GetAssertionResponse, error) {
+			return s.auth.GetAssertion(ctx, &request)
+		})
+		if err != nil {
+			return err
+		}
+		if asserted.Response, err = s.account(ctx, first); err != nil {
+			return err
+		}
+		return s.outputs(asserted, secret)
+	})
+}
+
+// narrow leaves of the allow list what the key has, if the key would not take all of it,
+// or if only the token shows that there is nothing to blink for.
+func (s *session) narrow(ctx context.Context, request *ctap2.GetAssertionRequest, token *ctap2.Token) error {
+	short := fits(request.AllowList, s.info)
+	if s.client == nil || len(request.AllowList) == 0 || short && token == nil {
+		return nil
+	}
+	found, ok, err := s.preflight(ctx, request.RPID, request.AllowList, token)
+	var status *ctap2.Error
+	switch {
+	case ok:
+		request.AllowList = []ctap2.CredentialDescriptor{found}
+		return nil
+	case short && errors.As(err, &status):
+		// It does not answer silently.
+		return nil
+	case err != nil:
+		return err
+	}
+	return &keyError{s.key, ctap2.ErrNoCredentials}
+}
+
+// account lets the person choose when the key has several accounts for the site (WebAuthn
+// Level 3, section 5.1.4; CTAP 2.2, section 6.3).
+func (s *session) account(ctx context.Context, first *ctap2.GetAssertionResponse) (*ctap2.GetAssertionResponse, error) {
+	n := first.NumberOfCredentials
+	if n <= 1 || first.UserSelected {
+		return first, nil
+	}
+	if n > maxAccounts {
+		return nil, &keyError{s.key, fmt.Errorf("%w: %d accounts", webauthn.ErrResponse, n)}
+	}
+	accounts := []*ctap2.GetAssertionResponse{first}
+	for uint(len(accounts)) < n {
+		next, err := exchange(s, api.PromptTouch, func() (*ctap2.GetAssertionResponse, error) {
+			return s.auth.GetNextAssertion(ctx)
+		})
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, next)
+	}
+	p := s.c.prompt(api.PromptChoose, s.key)
+	for i, a := range accounts {
+		p.Choices = append(p.Choices, choice(i, a))
+	}
+	i, err := ask(ctx, s, p, s.c.ui.Choose)
+	if err != nil {
+		return nil, err
+	}
+	if i < 0 || i >= len(accounts) {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "there is no such choice", Key: s.key.ID()}
+	}
+	return accounts[i], nil
+}
+
+// choice describes an account; what a key knows of it depends on whether the person was
+// verified.
+func choice(i int, a *ctap2.GetAssertionResponse) api.Choice {
+	c := api.Choice{Name: fmt.Sprintf("account %d", i+1)}
+	if a.User == nil {
+		return c
+	}
+	name, display := printable(a.User.Name), printable(a.User.DisplayName)
+	switch {
+	case name != "":
+		c.Name, c.Detail = name, display
+	case display != "":
+		c.Name = display
+	case len(a.User.ID) > 0:
+		c.Detail = "user " + api.Bytes(a.User.ID).String()
+	}
+	return c
+}
+
+// hmacSecret prepares the extension hmac-secret, if the options ask for it.
+func (s *session) hmacSecret(ctx context.Context, options *webauthn.RequestOptions) (*ctap2.HMACSecret, error) {
+	if options.Salt1 == nil || s.client == nil {
+		return nil, nil
+	}
+	return exchange(s, api.PromptTouch, func() (*ctap2.HMACSecret, error) {
+		return s.client.HMACSecret(ctx, s.info.Protocol(), options.Salt1, options.Salt2)
+	})
+}
+
+// outputs reads what hmac-secret gave.
+func (s *session) outputs(asserted *webauthn.Asserted, secret *ctap2.HMACSecret) error {
+	if secret == nil {
+		return nil
+	}
+	data, err := asserted.Response.ParsedAuthData()
+	if err == nil {
+		asserted.Output1, asserted.Output2, err = secret.Outputs(data)
+	}
+	if err != nil {
+		return &keyError{s.key, err}
+	}
+	return nil
+}

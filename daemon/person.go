@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fobd/fobd/ctap2"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/webauthn"
+)
+
+// verification is how a session gets the person verified for one request.
+type verification struct {
+	webauthn.Verification
+	permissions ctap2.Permission
+	rpID        string
+	// allowLast permits to spend the last PIN retry.
+	allowLast bool
+}
+
+// defaultUVAttempts is how often a finger is asked for when the key does not say
+// (CTAP 2.2, section 6.4, preferredPlatformUvAttempts).
+const defaultUVAttempts = 3
+
+// token gets the person verified and returns a token that says so, to be wiped by the
+// caller. It is nil when nothing is wanted, and when the key's own verification has no
+// tokens: then uv says that the request itself must ask for it.
+func (s *session) token(ctx context.Context, v verification) (token *ctap2.Token, uv bool, err error) {
+	if !v.Wanted || s.client == nil {
+		return nil, false, nil
+	}
+	tokens, _ := s.info.Option(ctap2.OptionPINUVAuthToken)
+	if v.BuiltIn {
+		if !tokens {
+			return nil, true, nil
+		}
+		token, err = s.uvToken(ctx, v)
+		// CTAP 2.2, section 6.5.5.7.3: the PIN is there for when built-in verification
+		// does not work.
+		if err == nil || !v.PIN || !errors.Is(err, ctap2.ErrUVBlocked) && !errors.Is(err, ctap2.ErrUVInvalid) {
+			return token, false, err
+		}
+	}
+	token, err = s.pinToken(ctx, v)
+	return token, false, err
+}
+
+// uvToken has the key verify the person by itself.
+func (s *session) uvToken(ctx context.Context, v verification) (*ctap2.Token, error) {
+	attempts := s.info.PreferredPlatformUVAttempts
+	if attempts == 0 {
+		attempts = defaultUVAttempts
+	}
+	for attempt := uint(1); ; attempt++ {
+		token, err := exchange(s, api.PromptVerify, func() (*ctap2.Token, error) {
+			return s.client.PINToken(ctx, ctap2.TokenRequest{Protocol: s.info.Protocol(), Permissions: v.permissions, RPID: v.rpID})
+		})
+		if !errors.Is(err, ctap2.ErrUVInvalid) || attempt >= attempts || ctx.Err() != nil {
+			return token, err
+		}
+	}
+}
+
+// pinToken asks the person for the PIN.
+func (s *session) pinToken(ctx context.Context, v verification) (*ctap2.Token, error) {
+	permissions, _ := s.info.Option(ctap2.OptionPINUVAuthToken)
+	var token *ctap2.Token
+	err := s.withPIN(ctx, v.allowLast, func(pin []byte) (err error) {
+		r := ctap2.TokenRequest{Protocol: s.info.Protocol(), PIN: pin, Legacy: !permissions}
+		if permissions {
+			r.Permissions, r.RPID = v.permissions, v.rpID
+		}
+		token, err = s.client.PINToken(ctx, r)
+		return err
+	})
+	return token, err
+}
+
+// withPIN asks the person for the PIN and uses it. A wrong one is told and asked for
+// again: every attempt is one that the person made. The retries that are left are known
+// before each of them, and the last one is spent only with permission.
+func (s *session) withPIN(ctx context.Context, allowLast bool, use func(pin []byte) error) error {
+	wrong := false
+	for {
+		retries, err := s.retries(ctx, allowLast)
+		if err != nil {
+			return err
+		}
+		p := s.c.prompt(api.PromptPIN, s.key)
+		p.Retries = &retries
+		switch {
+		case wrong:
+			p.Message = fmt.Sprintf("Wrong PIN. %s; %s left", p.Message, plural(retries, "try", "tries"))
+		case retries <= 3:
+			p.Message = fmt.Sprintf("%s; %s left", p.Message, plural(retries, "try", "tries"))
+		}
+		pin, err := ask(ctx, s, p, s.c.ui.PIN)
+		if err != nil {
+			return err
+		}
+		_, err = exchange(s, api.PromptTouch, func() (struct{}, error) { return struct{}{}, use(pin.Bytes()) })
+		pin.Wipe()
+		if !errors.Is(err, ctap2.ErrPINInvalid) || ctx.Err() != nil {
+			return err
+		}
+		wrong = true
+	}
+}
+
+// retries says how often the PIN may be tried, and refuses when it may not.
+func (s *session) retries(ctx context.Context, allowLast bool) (uint, error) {
+	var replug bool
+	retries, err := exchange(s, api.PromptTouch, func() (n uint, err error) {
+		n, replug, err = s.client.PINRetries(ctx)
+		return n, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	refuse := func(code api.Code, message, hint string) error {
+		return &api.Error{Code: code, Message: fmt.Sprintf(message, s.key.Name()), Hint: hint, Key: s.key.ID(), Retries: &retries}
+	}
+	switch {
+	case retries == 0:
+		return 0, refuse(api.CodePINBlocked, "the PIN of %s is blocked", "only a reset, which erases the key, makes it usable again")
+	case replug:
+		return 0, refuse(api.CodePINAuthBlocked, "%s takes no PIN after too many wrong ones in a row", "pull the key out, put it in again, and try with the right PIN")
+	case retries == 1 && !allowLast:
+		return 0, refuse(api.CodePINLastRetry, "one wrong PIN more blocks %s", "allow the last retry in the request if you are sure of the PIN")
+	}
+	return retries, nil
+}

@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fobd/fobd/ctap2"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/webauthn"
+)
+
+// site checks that a request may be made for a site and notes it for the prompts.
+func (c *call) site(origin, rpID, purpose string) (string, error) {
+	if err := c.setPurpose(purpose); err != nil {
+		return "", err
+	}
+	domain, err := webauthn.ParseOrigin(origin)
+	if err != nil {
+		return "", err
+	}
+	id, err := webauthn.RPID(domain, rpID)
+	if err != nil {
+		return "", err
+	}
+	c.rpID = id
+	return id, nil
+}
+
+// within bounds an operation by the time-out of the site's options, where the request
+// itself says nothing (WebAuthn Level 3, section 5.1.3: a hint).
+func (c *call) within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if c.explicit || timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	// Nobody can answer in less than this.
+	timeout = max(timeout, 10*time.Second)
+	if deadline := c.began.Add(timeout); deadline.Before(c.deadline) {
+		c.deadline = deadline
+	}
+	return context.WithDeadlineCause(ctx, c.deadline, errDeadline)
+}
+
+// register is the operation register (WebAuthn Level 3, section 5.1.3).
+func (c *call) register(ctx context.Context, r *api.RegisterRequest) (*api.RegisterResult, error) {
+	options, err := webauthn.ParseCreationOptions(r.Options)
+	if err != nil {
+		return nil, err
+	}
+	rpID, err := c.site(r.Origin, options.RP.ID, r.Purpose)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := c.within(ctx, options.Timeout)
+	defer cancel()
+	s, err := c.choose(ctx, r.Key, wish{insert: true, serves: func(_ context.Context, s *session) (bool, error) {
+		if err := options.Check(s.info); err != nil {
+			return false, &keyError{s.key, err}
+		}
+		return true, nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	clientData := webauthn.ClientData{Type: webauthn.TypeCreate, Challenge: options.Challenge, Origin: r.Origin}.JSON()
+	created := &webauthn.Created{
+		Options:        options,
+		Request:        options.Request(rpID, webauthn.Hash(clientData), s.info),
+		Info:           s.info,
+		ClientDataJSON: clientData,
+	}
+	if err := s.create(ctx, created, r.AllowLastRetry); err != nil {
+		return nil, err
+	}
+	credential, err := created.JSON()
+	if err != nil {
+		return nil, &keyError{s.key, err}
+	}
+	return &api.RegisterResult{Key: describe(s.key), Credential: credential}, nil
+}
+
+// create verifies the person where that is wanted and makes the credential.
+func (s *session) create(ctx context.Context, created *webauthn.Created, allowLast bool) error {
+	how, err := created.Options.Verification(s.info)
+	if err != nil {
+		return &keyError{s.key, err}
+	}
+	v := verification{
+		Verification: how,
+		permissions:  ctap2.PermissionMakeCredential,
+		rpID:         created.Request.RP.ID,
+		allowLast:    allowLast,
+	}
+	long := s.client != nil && !fits(created.Request.ExcludeList, s.info)
+	if long {
+		// To look through the list in pieces.
+		v.permissions |= ctap2.PermissionGetAssertion
+	}
+	created.Verified = v.Wanted
+	return s.verified(ctx, v, func(token *ctap2.Token, uv bool) error {
+		request := *created.Request
+		if long {
+			found, ok, err := s.preflight(ctx, request.RP.ID, request.ExcludeList, token)
+			if err != nil {
+				return err
+			}
+			request.ExcludeList = nil
+			if ok {
+				request.ExcludeList = []ctap2.CredentialDescriptor{found}
+			}
+		}
+		kind := api.PromptTouch
+		switch {
+		case token != nil:
+			request.Authorize(token)
+		case uv:
+			options := ctap2.Options{}
+			if request.Options != nil {
+				options = *request.Options
+			}
+			options.UV = &uv
+			request.Options, kind = &options, api.PromptVerify
+		}
+		created.Response, err = exchange(s, kind, func() (*ctap2.MakeCredentialResponse, error) {
+			return s.auth.MakeCredential(ctx, &request)
+		})
+		return err
+	})
+}
+
+// verified runs a request with what verifies the person. When the key's own verification
+// turns out to be blocked only then, it runs once more with the PIN.
+func (s *session) verified(ctx context.Context, v verification, run func(token *ctap2.Token, uv bool) error) error {
+	for {
+		token, uv, err := s.token(ctx, v)
+		if err != nil {
+			return err
+		}
+		err = run(token, uv)
+		if token != nil {
+			token.Wipe()
+		}
+		blocked := errors.Is(err, ctap2.ErrUVBlocked) || errors.Is(err, ctap2.ErrUVInvalid) || errors.Is(err, ctap2.ErrPUATRequired)
+		if !uv || !v.PIN || !blocked || ctx.Err() != nil {
+			return err
+		}
+		v.BuiltIn = false
+	}
+}
+
+// shortList is how many credentials a key takes in a list that does not say it.
+const shortList = 8
+
+// fits says whether a key takes a list of credentials at once (CTAP 2.2, section 6.4,
+// maxCredentialCountInList, maxCredentialIdLength and maxMsgSize).
+func fits(list []ctap2.CredentialDescriptor, info *ctap2.Info) bool {
+	limit := info.MaxCredentialCountInList
+	if limit == 0 {
+		limit = shortList
+	}
+	size := uint(0)
+	for _, d := range list {
+		if info.MaxCredentialIDLength > 0 && uint(len(d.ID)) > info.MaxCredentialIDLength {
+			return false
+		}
+		size += uint(len(d.ID)) + 32
+	}
+	// What else is in a request takes less than half of the smallest message there is.
+	return uint(len(list)) <= limit && size <= max(info.MessageSize(), 1024)/2
+}
+
+// preflight finds a credential of a list without a touch. A key that does not say is taken
+// not to have it.
+func (s *session) preflight(ctx context.Context, rpID string, list []ctap2.CredentialDescriptor, token *ctap2.Token) (found ctap2.CredentialDescriptor, ok bool, err error) {
+	_, err = exchange(s, api.PromptTouch, func() (_ struct{}, err error) {
+		found, ok, err = s.client.Preflight(ctx, ctap2.PreflightRequest{Info: s.info, RPID: rpID, List: list, Token: token})
+		return struct{}{}, err
+	})
+	return found, ok, err
+}

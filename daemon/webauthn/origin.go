@@ -1,0 +1,103 @@
+package webauthn
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// localhost is the only host that needs no TLS, and the only RP ID of one label (Secure
+// Contexts, section 3.1).
+const localhost = "localhost"
+
+// maxDomain is the length of the longest domain name (RFC 1035, section 2.3.4).
+const maxDomain = 253
+
+// ParseOrigin checks a serialised origin (HTML, section 7.1.1), which must be https, or http
+// on localhost, and on a domain, and returns the domain. It must be written as a browser
+// does: in lower case, without the default port, without a path. The error is [ErrOrigin].
+func ParseOrigin(origin string) (domain string, err error) {
+	bad := func(format string, args ...any) (string, error) {
+		return "", fmt.Errorf("%w: %s", ErrOrigin, fmt.Sprintf(format, args...))
+	}
+	if len(origin) > maxDomain+16 {
+		return bad("%d bytes", len(origin))
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return bad("%q is not like https://example.org", origin)
+	}
+	domain, port := u.Hostname(), u.Port()
+	canonical := u.Scheme + "://" + domain
+	if port != "" {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return bad("port %q", port)
+		}
+		if !(u.Scheme == "https" && n == 443 || u.Scheme == "http" && n == 80) {
+			canonical += ":" + strconv.FormatUint(n, 10)
+		}
+	}
+	switch {
+	case u.Scheme != "https" && !(u.Scheme == "http" && (domain == localhost || strings.HasSuffix(domain, "."+localhost))):
+		return bad("%q is not https", origin)
+	case origin != canonical:
+		return bad("%q is not written as a browser writes it, %q", origin, canonical)
+	}
+	// WebAuthn Level 3, section 5.1.3: the effective domain must be a valid domain.
+	if err := checkDomain(domain); err != nil {
+		return bad("%q: %v", origin, err)
+	}
+	return domain, nil
+}
+
+// checkDomain says why s is not a domain in its ASCII form.
+func checkDomain(s string) error {
+	if len(s) > maxDomain {
+		return fmt.Errorf("a domain of %d bytes", len(s))
+	}
+	if _, err := netip.ParseAddr(s); err == nil {
+		return fmt.Errorf("an address is not a domain")
+	}
+	labels := strings.Split(s, ".")
+	for _, label := range labels {
+		if len(label) == 0 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return fmt.Errorf("%q is not a label of a domain", label)
+		}
+		for _, c := range []byte(label) {
+			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+				return fmt.Errorf("%q is not a label of a domain in its ASCII form", label)
+			}
+		}
+	}
+	// A last label of digits makes a browser take it for an address (URL, section 3.5).
+	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
+		return fmt.Errorf("an address is not a domain")
+	}
+	return nil
+}
+
+// RPID returns the RP ID to use for an origin's domain: rpID, or the domain itself when
+// rpID is empty. The error is [ErrRPID] unless rpID is the domain or a parent of it
+// (WebAuthn Level 3, section 5.1.3, "is a registrable domain suffix of or is equal to").
+// Of names with one label only localhost is taken; a longer public suffix is not noticed
+// yet.
+func RPID(domain, rpID string) (string, error) {
+	if rpID == "" {
+		rpID = domain
+	}
+	if rpID != domain {
+		if err := checkDomain(rpID); err != nil {
+			return "", fmt.Errorf("%w: %v", ErrRPID, err)
+		}
+		if !strings.HasSuffix(domain, "."+rpID) {
+			return "", fmt.Errorf("%w: %q is not a parent domain of %q", ErrRPID, rpID, domain)
+		}
+	}
+	if rpID != localhost && !strings.Contains(rpID, ".") {
+		return "", fmt.Errorf("%w: %q has one label only", ErrRPID, rpID)
+	}
+	return rpID, nil
+}

@@ -1,0 +1,332 @@
+package hid
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+)
+
+// FaultKind says what happens to a report.
+type FaultKind int
+
+// The kinds of faults.
+const (
+	// Drop loses the report; a write still succeeds.
+	Drop FaultKind = iota + 1
+	// Delay holds the report, and all after it, for Fault.Delay.
+	Delay
+	// Duplicate delivers it twice.
+	Duplicate
+	// Corrupt changes one byte, which the seed chooses.
+	Corrupt
+	// Reorder delivers it after the next one. If none follows, it waits for ever.
+	Reorder
+	// Disconnect unplugs the device instead of delivering it.
+	Disconnect
+)
+
+func (k FaultKind) String() string {
+	switch k {
+	case Drop:
+		return "drop"
+	case Delay:
+		return "delay"
+	case Duplicate:
+		return "duplicate"
+	case Corrupt:
+		return "corrupt"
+	case Reorder:
+		return "reorder"
+	case Disconnect:
+		return "disconnect"
+	}
+	return fmt.Sprintf("FaultKind(%d)", int(k))
+}
+
+// Direction is one way through a device.
+type Direction int
+
+// The directions.
+const (
+	FromDevice Direction = iota // reports that are read
+	ToDevice                    // reports that are written
+)
+
+func (d Direction) String() string {
+	switch d {
+	case FromDevice:
+		return "from device"
+	case ToDevice:
+		return "to device"
+	}
+	return fmt.Sprintf("Direction(%d)", int(d))
+}
+
+// Fault is something that goes wrong. The zero value of all but Kind means the first
+// report from the device.
+type Fault struct {
+	Kind      FaultKind
+	Direction Direction
+	// After is the number of reports in that direction that pass before.
+	After int
+	// Count is the number of reports it happens to. 0 means one, a negative number all.
+	Count int
+	// Delay is for kind Delay. A write that would last [WriteTimeout] fails then.
+	Delay time.Duration
+}
+
+// faultPlan finds the fault of a report. The first of several wins.
+type faultPlan struct {
+	single map[int]Fault // by After, for a Count of one: there may be thousands
+	ranges []Fault
+	random *rand.Rand
+	next   int // number of the next report
+}
+
+func newFaultPlan(direction Direction, seed uint64, faults []Fault) *faultPlan {
+	p := &faultPlan{single: map[int]Fault{}, random: rand.New(rand.NewPCG(seed, uint64(direction)))}
+	for _, f := range faults {
+		if f.Direction != direction {
+			continue
+		}
+		if f.Count != 0 && f.Count != 1 {
+			p.ranges = append(p.ranges, f)
+		} else if _, taken := p.single[f.After]; !taken {
+			p.single[f.After] = f
+		}
+	}
+	return p
+}
+
+// fault returns the fault of the next report, of kind 0 if there is none.
+func (p *faultPlan) fault() Fault {
+	n := p.next
+	p.next++
+	if f, ok := p.single[n]; ok {
+		return f
+	}
+	for _, f := range p.ranges {
+		if n >= f.After && (f.Count < 0 || n-f.After < f.Count) {
+			return f
+		}
+	}
+	return Fault{}
+}
+
+func (p *faultPlan) corrupt(report []byte) {
+	report[p.random.IntN(len(report))] ^= byte(1 + p.random.IntN(255))
+}
+
+// RandomFaults makes a schedule for the first reports of both directions: each has a fault
+// with the given probability, of one of the kinds (any but Disconnect, if none are given),
+// with delays up to maxDelay. The same arguments give the same schedule.
+func RandomFaults(seed uint64, reports int, probability float64, maxDelay time.Duration, kinds ...FaultKind) []Fault {
+	if len(kinds) == 0 {
+		kinds = []FaultKind{Drop, Delay, Duplicate, Corrupt, Reorder}
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	var faults []Fault
+	for i := range reports {
+		for _, direction := range []Direction{FromDevice, ToDevice} {
+			if random.Float64() >= probability {
+				continue
+			}
+			f := Fault{Kind: kinds[random.IntN(len(kinds))], Direction: direction, After: i}
+			if f.Kind == Delay {
+				f.Delay = time.Duration(random.Int64N(int64(max(maxDelay, 1))))
+			}
+			faults = append(faults, f)
+		}
+	}
+	return faults
+}
+
+// faulty reads the device on a goroutine of its own, so that a delay keeps neither
+// deadlines nor Close.
+type faulty struct {
+	device   Device
+	queue    *queue
+	output   int
+	closed   chan struct{}
+	finished chan struct{} // closed when the reading goroutine has ended
+
+	// For Write alone.
+	writes *faultPlan
+	held   []byte
+	copied []byte
+
+	mu   sync.Mutex // guards the closing of closed, and gone
+	gone bool
+}
+
+// NewFaulty returns a device that does what device does except for the faults. Which byte
+// is corrupted depends on seed alone. It owns device.
+func NewFaulty(device Device, seed uint64, faults ...Fault) Device {
+	input, output := device.ReportSizes()
+	f := &faulty{
+		device: device, output: output,
+		queue:    newQueue(input, queueLength),
+		closed:   make(chan struct{}),
+		finished: make(chan struct{}),
+		writes:   newFaultPlan(ToDevice, seed, faults),
+	}
+	go f.read(newFaultPlan(FromDevice, seed, faults))
+	return f
+}
+
+func (f *faulty) read(plan *faultPlan) {
+	defer close(f.finished)
+	defer f.queue.closeWriter(ErrGone, ErrGone)
+	report := make([]byte, f.queue.size)
+	var held []byte
+	for {
+		if _, err := f.device.Read(report); err != nil {
+			if errors.Is(err, ErrReportSize) {
+				continue
+			}
+			if held != nil {
+				f.queue.push(held)
+			}
+			return
+		}
+		fault := plan.fault()
+		switch fault.Kind {
+		case Drop:
+			continue
+		case Delay:
+			if !f.wait(fault.Delay) {
+				return
+			}
+		case Duplicate:
+			f.queue.push(report)
+		case Corrupt:
+			plan.corrupt(report)
+		case Reorder:
+			if held == nil {
+				held = append(held, report...)
+				continue
+			}
+		case Disconnect:
+			f.disconnect()
+			return
+		}
+		// A reader that does not read loses reports.
+		f.queue.push(report)
+		if held != nil {
+			f.queue.push(held)
+			held = nil
+		}
+	}
+}
+
+// wait returns false if the device is closed meanwhile.
+func (f *faulty) wait(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-f.closed:
+		return false
+	}
+}
+
+func (f *faulty) disconnect() {
+	f.mu.Lock()
+	f.gone = true
+	f.mu.Unlock()
+	f.device.Close()
+}
+
+func (f *faulty) Write(report []byte) (int, error) {
+	if len(report) != f.output {
+		return 0, sizeError(len(report), f.output)
+	}
+	fault := f.writes.fault()
+	switch fault.Kind {
+	case Drop:
+		return len(report), f.state()
+	case Delay:
+		if !f.wait(min(fault.Delay, WriteTimeout)) {
+			return 0, errClosed
+		}
+		if fault.Delay >= WriteTimeout {
+			return 0, ErrWriteTimeout
+		}
+	case Duplicate:
+		if n, err := f.write(report); err != nil {
+			return n, err
+		}
+	case Corrupt:
+		f.copied = append(f.copied[:0], report...)
+		f.writes.corrupt(f.copied)
+		report = f.copied
+	case Reorder:
+		if f.held == nil {
+			f.held = append(f.held, report...)
+			return len(report), f.state()
+		}
+	case Disconnect:
+		f.disconnect()
+	}
+	n, err := f.write(report)
+	if err == nil && f.held != nil {
+		held := f.held
+		f.held = nil
+		if _, err := f.write(held); err != nil {
+			return 0, err
+		}
+	}
+	return n, err
+}
+
+func (f *faulty) write(report []byte) (int, error) {
+	if err := f.state(); err != nil {
+		return 0, err
+	}
+	n, err := f.device.Write(report)
+	if errors.Is(err, os.ErrClosed) {
+		if state := f.state(); state != nil {
+			err = state
+		}
+	}
+	return n, err
+}
+
+// state returns the error of a device that is closed or gone.
+func (f *faulty) state() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.closed:
+		return errClosed
+	default:
+	}
+	if f.gone {
+		return ErrGone
+	}
+	return nil
+}
+
+func (f *faulty) Read(report []byte) (int, error) { return f.queue.pop(report) }
+
+func (f *faulty) SetReadDeadline(t time.Time) error { return f.queue.setReadDeadline(t) }
+
+func (f *faulty) ReportSizes() (input, output int) { return f.queue.size, f.output }
+
+func (f *faulty) Close() error {
+	f.mu.Lock()
+	select {
+	case <-f.closed:
+	default:
+		close(f.closed)
+	}
+	f.mu.Unlock()
+	f.queue.closeReader(errClosed, errClosed)
+	err := f.device.Close()
+	<-f.finished
+	return err
+}

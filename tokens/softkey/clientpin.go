@@ -1,0 +1,336 @@
+package softkey
+
+import (
+	"crypto/subtle"
+	"unicode/utf8"
+
+	"github.com/fobd/fobd/ctap2"
+	"github.com/fobd/fobd/ctap2/cose"
+	"github.com/fobd/fobd/ctap2/pinuv"
+)
+
+// tokenPermissions are the permissions of commands that this key has.
+const tokenPermissions = ctap2.PermissionMakeCredential | ctap2.PermissionGetAssertion
+
+// knownPermissions are those of the specification, whether this key has them or not.
+const knownPermissions = tokenPermissions | ctap2.PermissionCredentialManagement | ctap2.PermissionBioEnrollment |
+	ctap2.PermissionLargeBlobWrite | ctap2.PermissionConfig | ctap2.PermissionCredentialRead
+
+// clientPIN answers authenticatorClientPIN (CTAP 2.2, section 6.5.5).
+func (a *Authenticator) clientPIN(c *command, r *ctap2.ClientPINRequest) ([]byte, error) {
+	switch r.Subcommand {
+	case ctap2.SubGetPINRetries:
+		return a.getPINRetries()
+	case ctap2.SubGetKeyAgreement:
+		return a.getKeyAgreement(r)
+	case ctap2.SubSetPIN:
+		return a.setPIN(r)
+	case ctap2.SubChangePIN:
+		return a.changePIN(r)
+	case ctap2.SubGetPINToken:
+		return a.getPINToken(r)
+	case ctap2.SubGetPINUVAuthTokenUsingUVWithPermissions:
+		return a.getUVToken(c, r)
+	case ctap2.SubGetUVRetries:
+		return a.getUVRetries()
+	case ctap2.SubGetPINUVAuthTokenUsingPINWithPermissions:
+		return a.getPINTokenWithPermissions(r)
+	}
+	return nil, ctap2.ErrInvalidSubcommand
+}
+
+// getPINRetries: CTAP 2.2, section 6.5.5.2.
+func (a *Authenticator) getPINRetries() ([]byte, error) {
+	return ctap2.MarshalResponse(&ctap2.ClientPINResponse{
+		PINRetries:      &a.state.pin.Retries,
+		PowerCycleState: yes(a.volatile.pinFails >= maxPINFails),
+	})
+}
+
+// getUVRetries: CTAP 2.2, section 6.5.5.3.
+func (a *Authenticator) getUVRetries() ([]byte, error) {
+	if there, _ := a.user.sensor(); !there {
+		return nil, ctap2.ErrInvalidSubcommand
+	}
+	return ctap2.MarshalResponse(&ctap2.ClientPINResponse{UVRetries: &a.state.pin.UVRetries})
+}
+
+// getKeyAgreement: CTAP 2.2, section 6.5.5.4.
+func (a *Authenticator) getKeyAgreement(r *ctap2.ClientPINRequest) ([]byte, error) {
+	if err := checkProtocol(r); err != nil {
+		return nil, err
+	}
+	key, err := a.agreement(r.PINUVAuthProtocol)
+	if err != nil {
+		return nil, err
+	}
+	return ctap2.MarshalResponse(&ctap2.ClientPINResponse{KeyAgreement: pinuv.PublicKey(key)})
+}
+
+func checkProtocol(r *ctap2.ClientPINRequest) error {
+	switch {
+	case r.PINUVAuthProtocol == 0:
+		return ctap2.ErrMissingParameter
+	case !r.PINUVAuthProtocol.Valid():
+		return ctap2.ErrInvalidParameter
+	}
+	return nil
+}
+
+// secret is the shared secret with the platform's key.
+func (a *Authenticator) secret(p ctap2.PINUVProtocol, peer *cose.Key) ([]byte, error) {
+	key, err := a.agreement(p)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := p.Decapsulate(key, peer)
+	if err != nil {
+		return nil, ctap2.ErrInvalidParameter
+	}
+	return secret, nil
+}
+
+// setPIN: CTAP 2.2, section 6.5.5.5.
+func (a *Authenticator) setPIN(r *ctap2.ClientPINRequest) ([]byte, error) {
+	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.NewPINEnc == nil || r.PINUVAuthParam == nil {
+		return nil, ctap2.ErrMissingParameter
+	}
+	if err := checkProtocol(r); err != nil {
+		return nil, err
+	}
+	if a.state.pin.set() {
+		return nil, ctap2.ErrPINAuthInvalid
+	}
+	secret, err := a.secret(r.PINUVAuthProtocol, r.KeyAgreement)
+	if err != nil {
+		return nil, err
+	}
+	defer pinuv.Wipe(secret)
+	if !r.PINUVAuthProtocol.Verify(secret, r.NewPINEnc, r.PINUVAuthParam) {
+		return nil, ctap2.ErrPINAuthInvalid
+	}
+	if err := a.storePIN(r.PINUVAuthProtocol, secret, r.NewPINEnc); err != nil {
+		return nil, err
+	}
+	return ctap2.MarshalResponse(nil)
+}
+
+// storePIN takes an encrypted new PIN (CTAP 2.2, section 6.5.5.5, from "calls decrypt").
+func (a *Authenticator) storePIN(p ctap2.PINUVProtocol, secret, newPINEnc []byte) error {
+	padded, err := p.Decrypt(secret, newPINEnc)
+	if err != nil {
+		return ctap2.ErrPINAuthInvalid
+	}
+	defer pinuv.Wipe(padded)
+	if len(padded) != 64 {
+		return ctap2.ErrInvalidParameter
+	}
+	pin, err := pinuv.UnpadPIN(padded)
+	length := utf8.RuneCount(pin)
+	if err != nil || !utf8.Valid(pin) || length < minPINLength || len(pin) > maxPINLength {
+		return ctap2.ErrPINPolicyViolation
+	}
+	hash := pinuv.PINHash(pin)
+	err = a.save(&record{PIN: &pinState{Hash: hash[:], Length: uint(length), Retries: maxPINRetries, UVRetries: maxUVRetries}})
+	if err != nil {
+		return err
+	}
+	a.volatile.pinFails = 0
+	return nil
+}
+
+// changePIN: CTAP 2.2, section 6.5.5.6.
+func (a *Authenticator) changePIN(r *ctap2.ClientPINRequest) ([]byte, error) {
+	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.PINHashEnc == nil || r.NewPINEnc == nil || r.PINUVAuthParam == nil {
+		return nil, ctap2.ErrMissingParameter
+	}
+	if err := a.mayTryPIN(r); err != nil {
+		return nil, err
+	}
+	secret, err := a.secret(r.PINUVAuthProtocol, r.KeyAgreement)
+	if err != nil {
+		return nil, err
+	}
+	defer pinuv.Wipe(secret)
+	message := append(append([]byte(nil), r.NewPINEnc...), r.PINHashEnc...)
+	if !r.PINUVAuthProtocol.Verify(secret, message, r.PINUVAuthParam) {
+		return nil, ctap2.ErrPINAuthInvalid
+	}
+	if err := a.tryPIN(r.PINUVAuthProtocol, secret, r.PINHashEnc); err != nil {
+		return nil, err
+	}
+	if err := a.storePIN(r.PINUVAuthProtocol, secret, r.NewPINEnc); err != nil {
+		return nil, err
+	}
+	a.renewTokens()
+	return ctap2.MarshalResponse(nil)
+}
+
+// mayTryPIN makes the checks before a PIN is looked at (CTAP 2.2, sections 6.5.5.6 and
+// 6.5.5.7).
+func (a *Authenticator) mayTryPIN(r *ctap2.ClientPINRequest) error {
+	if err := checkProtocol(r); err != nil {
+		return err
+	}
+	switch {
+	case !a.state.pin.set():
+		return ctap2.ErrPINNotSet
+	case a.state.pin.Retries == 0:
+		return ctap2.ErrPINBlocked
+	case a.volatile.pinFails >= maxPINFails:
+		return ctap2.ErrPINAuthBlocked
+	}
+	return nil
+}
+
+// tryPIN compares an encrypted PIN hash with the PIN's (CTAP 2.2, section 6.5.5.6, from
+// "decrements the pinRetries counter").
+func (a *Authenticator) tryPIN(p ctap2.PINUVProtocol, secret, pinHashEnc []byte) error {
+	spent := a.state.pin
+	spent.Retries--
+	// Durable before the comparison, so that cutting the power is not a free try.
+	if err := a.save(&record{PIN: &spent}); err != nil {
+		return err
+	}
+	hash, err := p.Decrypt(secret, pinHashEnc)
+	if err != nil || subtle.ConstantTimeCompare(hash, a.state.pin.Hash) != 1 {
+		a.regenerate(p)
+		a.volatile.pinFails++
+		switch {
+		case a.state.pin.Retries == 0:
+			return ctap2.ErrPINBlocked
+		case a.volatile.pinFails >= maxPINFails:
+			return ctap2.ErrPINAuthBlocked
+		}
+		return ctap2.ErrPINInvalid
+	}
+	pinuv.Wipe(hash)
+	restored := a.state.pin
+	restored.Retries, restored.UVRetries = maxPINRetries, maxUVRetries
+	if err := a.save(&record{PIN: &restored}); err != nil {
+		return err
+	}
+	a.volatile.pinFails = 0
+	return nil
+}
+
+// getPINToken: CTAP 2.2, section 6.5.5.7.1.
+func (a *Authenticator) getPINToken(r *ctap2.ClientPINRequest) ([]byte, error) {
+	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.PINHashEnc == nil {
+		return nil, ctap2.ErrMissingParameter
+	}
+	if r.Permissions != nil || r.RPID != "" {
+		return nil, ctap2.ErrInvalidParameter
+	}
+	return a.tokenForPIN(r, tokenPermissions)
+}
+
+// getPINTokenWithPermissions: CTAP 2.2, section 6.5.5.7.2.
+func (a *Authenticator) getPINTokenWithPermissions(r *ctap2.ClientPINRequest) ([]byte, error) {
+	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.PINHashEnc == nil {
+		return nil, ctap2.ErrMissingParameter
+	}
+	permissions, err := a.permissions(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.tokenForPIN(r, permissions)
+}
+
+// permissions checks what a token is asked for (CTAP 2.2, sections 6.5.5.7.2 and 6.5.5.7.3).
+func (a *Authenticator) permissions(r *ctap2.ClientPINRequest) (ctap2.Permission, error) {
+	if err := checkProtocol(r); err != nil {
+		return 0, err
+	}
+	if r.Permissions == nil {
+		return 0, ctap2.ErrMissingParameter
+	}
+	asked := *r.Permissions & knownPermissions // undefined ones are ignored
+	switch {
+	case *r.Permissions == 0:
+		return 0, ctap2.ErrInvalidParameter
+	case asked&tokenPermissions != 0 && r.RPID == "":
+		return 0, ctap2.ErrMissingParameter
+	case asked&^tokenPermissions != 0:
+		return 0, ctap2.ErrUnauthorizedPermission
+	}
+	return asked, nil
+}
+
+func (a *Authenticator) tokenForPIN(r *ctap2.ClientPINRequest, permissions ctap2.Permission) ([]byte, error) {
+	if err := a.mayTryPIN(r); err != nil {
+		return nil, err
+	}
+	secret, err := a.secret(r.PINUVAuthProtocol, r.KeyAgreement)
+	if err != nil {
+		return nil, err
+	}
+	defer pinuv.Wipe(secret)
+	if err := a.tryPIN(r.PINUVAuthProtocol, secret, r.PINHashEnc); err != nil {
+		return nil, err
+	}
+	return a.giveToken(r, secret, permissions, false)
+}
+
+func (a *Authenticator) giveToken(r *ctap2.ClientPINRequest, secret []byte, permissions ctap2.Permission, present bool) ([]byte, error) {
+	t, err := a.issue(r.PINUVAuthProtocol, permissions, r.RPID, present)
+	if err != nil {
+		return nil, err
+	}
+	enc, err := r.PINUVAuthProtocol.Encrypt(secret, t.value)
+	if err != nil {
+		return nil, err
+	}
+	return ctap2.MarshalResponse(&ctap2.ClientPINResponse{PINUVAuthToken: enc})
+}
+
+// getUVToken: CTAP 2.2, section 6.5.5.7.3.
+func (a *Authenticator) getUVToken(c *command, r *ctap2.ClientPINRequest) ([]byte, error) {
+	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil {
+		return nil, ctap2.ErrMissingParameter
+	}
+	permissions, err := a.permissions(r)
+	if err != nil {
+		return nil, err
+	}
+	if there, _ := a.user.sensor(); !there {
+		return nil, ctap2.ErrNotAllowed
+	}
+	secret, err := a.secret(r.PINUVAuthProtocol, r.KeyAgreement)
+	if err != nil {
+		return nil, err
+	}
+	defer pinuv.Wipe(secret)
+	if err := a.verifyUser(c, &Prompt{Command: ctap2.CmdClientPIN, RPID: r.RPID}); err != nil {
+		return nil, err
+	}
+	return a.giveToken(r, secret, permissions, true)
+}
+
+// verifyUser is performBuiltInUv (CTAP 2.2, section 6.5.3.1): a touch of the sensor, which
+// knows the person or not.
+func (a *Authenticator) verifyUser(c *command, prompt *Prompt) error {
+	if a.state.pin.UVRetries == 0 {
+		return ctap2.ErrUVBlocked
+	}
+	if err := a.touch(c, prompt); err != nil {
+		return err
+	}
+	pin := a.state.pin
+	_, knows := a.user.sensor()
+	if !knows {
+		pin.UVRetries--
+		if err := a.save(&record{PIN: &pin}); err != nil {
+			return err
+		}
+		if pin.UVRetries == 0 {
+			return ctap2.ErrUVBlocked
+		}
+		return ctap2.ErrUVInvalid
+	}
+	if pin.UVRetries != maxUVRetries {
+		pin.UVRetries = maxUVRetries
+		return a.save(&record{PIN: &pin})
+	}
+	return nil
+}

@@ -1,0 +1,314 @@
+// Package softkey is an emulated FIDO authenticator: CTAP1/U2F and CTAP2 messages in,
+// messages out (CTAP 2.2, sections 6 and 10; FIDO U2F Raw Message Formats 1.2).
+//
+// It is for tests, for CI, and for whoever needs a key that behaves like a real one.
+// It knows no transport: hid/ctaphid puts it on the wire. It gives no protection
+// against the user that it runs as.
+package softkey
+
+import (
+	"context"
+	"crypto/ecdh"
+	crand "crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/fobd/fobd/ctap2"
+	"github.com/fobd/fobd/ctap2/cose"
+	"github.com/fobd/fobd/u2f"
+	"github.com/fobd/fobd/u2f/apdu"
+)
+
+// DefaultAAGUID is the model identifier of a softkey unless its [Config] says another.
+var DefaultAAGUID = ctap2.AAGUID{0x66, 0x6f, 0x62, 0x64, 0x73, 0x6f, 0x46, 0x74, 0x8b, 0x65, 0x79, 0x00, 0x00, 0x00, 0x00, 0x01}
+
+// Defaults of a [Config].
+const (
+	// DefaultResetWindow is how long after power-up authenticatorReset works
+	// (CTAP 2.2, section 6.6).
+	DefaultResetWindow = 10 * time.Second
+	// DefaultTouchTimeout is how long the key blinks.
+	DefaultTouchTimeout = 30 * time.Second
+	// DefaultMaxCredentials is the number of discoverable credentials there is room for.
+	DefaultMaxCredentials = 1000
+	// MaxMsgSize is the longest message, the most that CTAPHID carries.
+	MaxMsgSize = 7609
+)
+
+// Attestation says what makeCredential attests with.
+type Attestation string
+
+// The kinds of attestation (WebAuthn Level 3, section 6.5.3).
+const (
+	AttestationPacked Attestation = "packed" // basic, with a certificate of the key's own CA
+	AttestationSelf   Attestation = "self"   // packed, signed with the credential itself
+	AttestationNone   Attestation = "none"
+)
+
+// Config says what kind of key an [Authenticator] is. The zero value is a CTAP 2.1 and
+// U2F key in memory without built-in user verification, touched at once.
+type Config struct {
+	// AAGUID identifies the model; zero means [DefaultAAGUID].
+	AAGUID ctap2.AAGUID
+	// CTAP1Only makes a U2F key, CTAP2Only one without U2F.
+	CTAP1Only, CTAP2Only bool
+	// Seed makes keys, nonces and identifiers repeat, for tests. Signatures and RSA
+	// keys differ all the same: Go's ecdsa and rsa take no random source.
+	Seed []byte
+	// Store keeps the state; nil keeps it in memory only. Close closes it.
+	Store Store
+	// Attestation of new credentials; empty means [AttestationPacked].
+	Attestation Attestation
+	// Algorithms of new credentials, empty for ES256, EdDSA, ES384 and RS256.
+	Algorithms []cose.Algorithm
+	// Presence, Delay and Verification are how the person behaves at first; see
+	// [Authenticator.SetPresence] and [Authenticator.SetVerification].
+	Presence     Presence
+	Delay        time.Duration
+	Verification Verification
+	// ResetWindow is how long after power-up a reset works; 0 means
+	// [DefaultResetWindow], below 0 always.
+	ResetWindow time.Duration
+	// TouchTimeout is how long the key blinks; 0 means [DefaultTouchTimeout].
+	TouchTimeout time.Duration
+	// AlwaysUV asks for user verification even if the platform does not (CTAP 2.2,
+	// section 6.4, option alwaysUv).
+	AlwaysUV bool
+	// MaxCredentials is the room for discoverable credentials; 0 means
+	// [DefaultMaxCredentials].
+	MaxCredentials int
+	// FirmwareVersion is told by getInfo; 0 leaves it out.
+	FirmwareVersion uint
+	// OnPrompt, if not nil, is called when the key begins to blink, and with
+	// a nil prompt when it ends. It must return at once.
+	OnPrompt func(*Prompt)
+}
+
+// Authenticator is an emulated key. Commands run one after the other; all methods may
+// be called from any goroutine.
+type Authenticator struct {
+	cfg   Config
+	turn  chan struct{} // holds one value while a command runs
+	rand  io.Reader
+	user  *person
+	u2f   apdu.Assembler
+	keys  keyCache
+	winks chan struct{}
+
+	// All below belong to the command that runs.
+	state    state
+	volatile volatile
+}
+
+// volatile is what a power cycle clears.
+type volatile struct {
+	poweredUp  time.Time
+	pinFails   int // wrong PINs in a row since power-up
+	agreement  map[ctap2.PINUVProtocol]*ecdh.PrivateKey
+	tokens     map[ctap2.PINUVProtocol]*token
+	assertions *remaining
+}
+
+// New returns a key that has just been plugged in. The error is about the
+// configuration or the stored state.
+func New(cfg Config) (*Authenticator, error) {
+	switch {
+	case cfg.AAGUID.IsZero():
+		cfg.AAGUID = DefaultAAGUID
+	}
+	if cfg.CTAP1Only && cfg.CTAP2Only {
+		return nil, errors.New("softkey: a key that speaks neither CTAP1 nor CTAP2")
+	}
+	if cfg.Attestation == "" {
+		cfg.Attestation = AttestationPacked
+	}
+	switch cfg.Attestation {
+	case AttestationPacked, AttestationSelf, AttestationNone:
+	default:
+		return nil, fmt.Errorf("softkey: unknown attestation %q", cfg.Attestation)
+	}
+	if len(cfg.Algorithms) == 0 {
+		cfg.Algorithms = []cose.Algorithm{cose.ES256, cose.EdDSA, cose.ES384, cose.RS256}
+	}
+	for _, alg := range cfg.Algorithms {
+		if !supported(alg) {
+			return nil, fmt.Errorf("softkey: algorithm %v is not supported", alg)
+		}
+	}
+	if cfg.ResetWindow == 0 {
+		cfg.ResetWindow = DefaultResetWindow
+	}
+	if cfg.TouchTimeout <= 0 {
+		cfg.TouchTimeout = DefaultTouchTimeout
+	}
+	if cfg.MaxCredentials <= 0 {
+		cfg.MaxCredentials = DefaultMaxCredentials
+	}
+	p, err := newPerson(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a := &Authenticator{
+		cfg:   cfg,
+		turn:  make(chan struct{}, 1),
+		rand:  crand.Reader,
+		user:  p,
+		u2f:   apdu.Assembler{Max: MaxMsgSize},
+		winks: make(chan struct{}, 1),
+	}
+	if cfg.Seed != nil {
+		a.rand = rand.NewChaCha8(sha256.Sum256(cfg.Seed))
+	}
+	if err := a.load(); err != nil {
+		return nil, err
+	}
+	a.powerUp()
+	return a, nil
+}
+
+// Close ends the key. Commands afterwards are answered as if the store had failed.
+func (a *Authenticator) Close() error {
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
+	if a.cfg.Store == nil {
+		return nil
+	}
+	return a.cfg.Store.Close()
+}
+
+// PowerCycle is pulling the key out and putting it in again: the block after three wrong
+// PINs ends, PIN/UV auth tokens are gone, and the reset window begins (CTAP 2.2,
+// sections 6.5.5 and 6.6). Stored credentials stay.
+func (a *Authenticator) PowerCycle() {
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
+	a.powerUp()
+}
+
+func (a *Authenticator) powerUp() {
+	a.volatile = volatile{poweredUp: time.Now()}
+	a.u2f.Reset()
+	a.user.forget()
+	a.renewTokens()
+}
+
+// Wink notes that the client asked the key to show itself; see [Authenticator.Winked].
+func (a *Authenticator) Wink() {
+	select {
+	case a.winks <- struct{}{}:
+	default:
+	}
+}
+
+// Winked receives a value after a wink.
+func (a *Authenticator) Winked() <-chan struct{} { return a.winks }
+
+// CBOR answers a CTAP2 request: a command byte and CBOR in, a status byte and CBOR out.
+// The error is always nil; a cancelled ctx gives CTAP2_ERR_KEEPALIVE_CANCEL
+// (CTAP 2.2, section 11.2.9.1.5). It implements ctap2.Transport.
+func (a *Authenticator) CBOR(ctx context.Context, request []byte, keepalive func(status byte)) ([]byte, error) {
+	if keepalive == nil {
+		keepalive = func(byte) {}
+	}
+	select {
+	case a.turn <- struct{}{}:
+	case <-ctx.Done():
+		return status(ctap2.ErrKeepaliveCancel), nil
+	}
+	defer func() { <-a.turn }()
+	response, err := a.command(&command{ctx: ctx, keepalive: keepalive}, request)
+	if err != nil {
+		return status(ctap2.StatusOf(err)), nil
+	}
+	return response, nil
+}
+
+// command is one command while it runs.
+type command struct {
+	ctx       context.Context
+	keepalive func(status byte)
+}
+
+func status(s ctap2.Status) []byte { return []byte{byte(s)} }
+
+// command dispatches (CTAP 2.2, section 6).
+func (a *Authenticator) command(c *command, request []byte) ([]byte, error) {
+	if a.cfg.CTAP1Only || len(request) == 0 {
+		return nil, ctap2.ErrInvalidCommand
+	}
+	if len(request) > MaxMsgSize {
+		return nil, ctap2.ErrRequestTooLarge
+	}
+	cmd, params := ctap2.Cmd(request[0]), request[1:]
+	if cmd != ctap2.CmdGetNextAssertion {
+		// CTAP 2.2, section 6.3: any other command ends the state of getNextAssertion.
+		a.volatile.assertions = nil
+	}
+	switch cmd {
+	case ctap2.CmdMakeCredential:
+		return parsed(c, params, a.makeCredential)
+	case ctap2.CmdGetAssertion:
+		return parsed(c, params, a.getAssertion)
+	case ctap2.CmdGetNextAssertion:
+		return a.getNextAssertion()
+	case ctap2.CmdGetInfo:
+		return ctap2.MarshalResponse(a.info())
+	case ctap2.CmdClientPIN:
+		return parsed(c, params, a.clientPIN)
+	case ctap2.CmdReset:
+		return a.reset(c)
+	case ctap2.CmdSelection:
+		return a.selection(c)
+	}
+	return nil, ctap2.ErrInvalidCommand
+}
+
+// parsed decodes a command's parameters and runs it.
+func parsed[R any](c *command, params []byte, run func(*command, *R) ([]byte, error)) ([]byte, error) {
+	r := new(R)
+	if err := ctap2.Unmarshal(params, r); err != nil {
+		return nil, err
+	}
+	return run(c, r)
+}
+
+// MSG answers a U2F request APDU (FIDO U2F Raw Message Formats 1.2). The error is always
+// nil. It implements u2f.Transport.
+func (a *Authenticator) MSG(ctx context.Context, request []byte, _ func(status byte)) ([]byte, error) {
+	select {
+	case a.turn <- struct{}{}:
+	case <-ctx.Done():
+		return apdu.Response{SW: u2f.ErrConditionsNotSatisfied}.Marshal(), nil
+	}
+	defer func() { <-a.turn }()
+	return a.message(request).Marshal(), nil
+}
+
+// selection answers authenticatorSelection (CTAP 2.2, section 6.9).
+func (a *Authenticator) selection(c *command) ([]byte, error) {
+	if err := a.touch(c, &Prompt{Command: ctap2.CmdSelection}); err != nil {
+		return nil, err
+	}
+	return ctap2.MarshalResponse(nil)
+}
+
+// reset answers authenticatorReset (CTAP 2.2, section 6.6).
+func (a *Authenticator) reset(c *command) ([]byte, error) {
+	if a.cfg.ResetWindow > 0 && time.Since(a.volatile.poweredUp) > a.cfg.ResetWindow {
+		return nil, ctap2.ErrNotAllowed
+	}
+	if err := a.touch(c, &Prompt{Command: ctap2.CmdReset}); err != nil {
+		return nil, err
+	}
+	if err := a.wipe(); err != nil {
+		return nil, err
+	}
+	poweredUp := a.volatile.poweredUp
+	a.volatile = volatile{poweredUp: poweredUp}
+	a.renewTokens()
+	return ctap2.MarshalResponse(nil)
+}

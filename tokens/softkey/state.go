@@ -1,0 +1,258 @@
+package softkey
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/fobd/fobd/ctap2"
+)
+
+// PIN limits (CTAP 2.2, sections 6.5.2.3 and 6.5.5).
+const (
+	maxPINRetries = 8
+	maxPINFails   = 3 // in a row, until a power cycle
+	maxUVRetries  = 3
+)
+
+// state is what lasts.
+type state struct {
+	root
+	Counter      uint32
+	pin          pinState
+	discoverable []*credential // the oldest first
+	created      uint64        // Created of the youngest
+
+	aead        cipher.AEAD // for ids
+	attestation *attestation
+}
+
+// root is made once, and again by a reset, which ends all credentials.
+type root struct {
+	Master      []byte `cbor:"1,keyasint"` // 32 bytes: everything of this key comes from it
+	Attestation []byte `cbor:"2,keyasint"` // private key of the attestation certificate
+	CA          []byte `cbor:"3,keyasint"` // DER of the CA's certificate
+	Leaf        []byte `cbor:"4,keyasint"` // DER of the attestation certificate
+}
+
+type pinState struct {
+	Hash      []byte `cbor:"1,keyasint,omitempty"` // LEFT(SHA-256(PIN), 16), empty: none set
+	Length    uint   `cbor:"2,keyasint,omitempty"` // in code points
+	Retries   uint   `cbor:"3,keyasint"`
+	UVRetries uint   `cbor:"4,keyasint"`
+}
+
+func (p *pinState) set() bool { return len(p.Hash) > 0 }
+
+// record is a change of the state, and what a [Store] keeps. One member is set.
+type record struct {
+	Root       *root       `cbor:"1,keyasint,omitempty"` // begins a fresh key
+	Counter    uint32      `cbor:"2,keyasint,omitempty"`
+	PIN        *pinState   `cbor:"3,keyasint,omitempty"`
+	Credential *credential `cbor:"4,keyasint,omitempty"` // replaces the one of the same RP and user
+}
+
+// Store keeps an authenticator's state as a sequence of records. One goroutine uses it
+// at a time.
+type Store interface {
+	// Load calls apply with each record, in order. The slice is valid during the call.
+	Load(apply func(record []byte) error) error
+	// Append adds a record. It returns nil only when the record is durable; after
+	// an error the store holds what it held before.
+	Append(record []byte) error
+	// Rewrite replaces all records at once: afterwards, also after a crash, the
+	// store holds the old ones or the new ones.
+	Rewrite(records [][]byte) error
+	Close() error
+}
+
+// save makes a change durable and then applies it.
+func (a *Authenticator) save(r *record) error {
+	if a.cfg.Store != nil {
+		b, err := ctap2.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("softkey: save: %w", err)
+		}
+		if err := a.cfg.Store.Append(b); err != nil {
+			// CTAP 2.2, section 8.2: no better status for a broken memory.
+			return fmt.Errorf("%w: %w", ctap2.ErrOther, err)
+		}
+	}
+	return a.apply(r)
+}
+
+// apply changes the state in memory. It fails on records that make no sense.
+func (a *Authenticator) apply(r *record) error {
+	s := &a.state
+	switch {
+	case r.Root != nil:
+		if len(r.Root.Master) != 32 {
+			return errors.New("softkey: state without a master key")
+		}
+		aead, err := newAEAD(r.Root.Master)
+		if err != nil {
+			return err
+		}
+		att, err := r.Root.attestation()
+		if err != nil {
+			return err
+		}
+		// CTAP 2.2, section 6.6 does not ask for a counter that goes on, but a
+		// counter that moves back is what a cloned key looks like.
+		*s = state{root: *r.Root, Counter: s.Counter, aead: aead, attestation: att, pin: pinState{Retries: maxPINRetries, UVRetries: maxUVRetries}}
+		a.keys = keyCache{}
+	case s.aead == nil:
+		return errors.New("softkey: state does not begin with its master key")
+	case r.PIN != nil:
+		if r.PIN.Retries > maxPINRetries || r.PIN.UVRetries > maxUVRetries || r.PIN.set() && len(r.PIN.Hash) != 16 {
+			return errors.New("softkey: impossible PIN state")
+		}
+		s.pin = *r.PIN
+	case r.Credential != nil:
+		c := r.Credential
+		if c.signer == nil {
+			signer, err := parse(c.Alg, c.Private)
+			if err != nil {
+				return fmt.Errorf("softkey: stored credential: %w", err)
+			}
+			c.signer = signer
+		}
+		c.rpIDHash, c.discoverable = sha256.Sum256([]byte(c.RPID)), true
+		// CTAP 2.2, section 6.1.2, step 17.1: the same RP and user id overwrites.
+		s.discoverable = slices.DeleteFunc(s.discoverable, func(old *credential) bool {
+			return old.RPID == c.RPID && bytes.Equal(old.User.ID, c.User.ID)
+		})
+		s.discoverable = append(s.discoverable, c)
+		s.created = max(s.created, c.Created)
+	case r.Counter != 0:
+		if r.Counter < s.Counter {
+			return errors.New("softkey: stored counter moves back")
+		}
+		s.Counter = r.Counter
+	default:
+		return errors.New("softkey: empty record in the state")
+	}
+	return nil
+}
+
+// load reads the stored state, or makes a fresh key.
+func (a *Authenticator) load() error {
+	if a.cfg.Store != nil {
+		records := 0
+		err := a.cfg.Store.Load(func(b []byte) error {
+			records++
+			r := new(record)
+			if err := ctap2.Unmarshal(b, r); err != nil {
+				return fmt.Errorf("softkey: record %d of the state: %w", records, err)
+			}
+			return a.apply(r)
+		})
+		if err != nil {
+			return err
+		}
+		if records > 0 {
+			return a.compact(records)
+		}
+	}
+	return a.wipe()
+}
+
+// compactSlack is how many superseded records are worth a rewrite at start.
+const compactSlack = 1000
+
+// compact rewrites the state when most of its records are superseded. A key does it when
+// it is loaded, never while it works.
+func (a *Authenticator) compact(records int) error {
+	if records < len(a.state.discoverable)+compactSlack {
+		return nil
+	}
+	few, err := a.records()
+	if err != nil {
+		return err
+	}
+	return a.cfg.Store.Rewrite(few)
+}
+
+// records is the state in as few records as there can be.
+func (a *Authenticator) records() ([][]byte, error) {
+	s := &a.state
+	list := []*record{{Root: &s.root}, {PIN: &s.pin}}
+	if s.Counter > 0 {
+		list = append(list, &record{Counter: s.Counter})
+	}
+	for _, c := range s.discoverable {
+		list = append(list, &record{Credential: c})
+	}
+	return marshalAll(list)
+}
+
+func marshalAll(list []*record) ([][]byte, error) {
+	out := make([][]byte, len(list))
+	for i, r := range list {
+		var err error
+		if out[i], err = ctap2.Marshal(r); err != nil {
+			return nil, fmt.Errorf("softkey: save: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// wipe makes the key a fresh one.
+func (a *Authenticator) wipe() error {
+	fresh := &root{Master: make([]byte, 32)}
+	if _, err := io.ReadFull(a.rand, fresh.Master); err != nil {
+		return err
+	}
+	if err := fresh.certify(a.rand, a.cfg.AAGUID); err != nil {
+		return err
+	}
+	if a.cfg.Store != nil {
+		// What was there before must not be found in the store any more.
+		list := []*record{{Root: fresh}}
+		if a.state.Counter > 0 {
+			list = append(list, &record{Counter: a.state.Counter})
+		}
+		records, err := marshalAll(list)
+		if err != nil {
+			return err
+		}
+		if err := a.cfg.Store.Rewrite(records); err != nil {
+			return fmt.Errorf("%w: %w", ctap2.ErrOther, err)
+		}
+	}
+	return a.apply(&record{Root: fresh})
+}
+
+// count moves the signature counter (WebAuthn Level 3, section 6.1.1); durable before
+// the signature leaves.
+func (a *Authenticator) count() (uint32, error) {
+	next := a.state.Counter + 1
+	if next == 0 {
+		return 0, ctap2.ErrOther // 2^32 signatures: the counter never moves back
+	}
+	return next, a.save(&record{Counter: next})
+}
+
+// Credential tells what is public of a stored credential.
+type Credential struct {
+	ID          []byte
+	RPID        string
+	User        ctap2.User
+	Algorithm   string
+	CredProtect ctap2.CredProtect
+}
+
+// Credentials lists the discoverable credentials, the oldest first.
+func (a *Authenticator) Credentials() []Credential {
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
+	var list []Credential
+	for _, c := range a.state.discoverable {
+		list = append(list, Credential{ID: slices.Clone(c.ID), RPID: c.RPID, User: c.User, Algorithm: c.Alg.String(), CredProtect: c.CredProtect})
+	}
+	return list
+}
