@@ -101,7 +101,7 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 		}
 		return nil, invalidEmulation(err)
 	}
-	k := &emulatedKey{name: name, state: r.State, uhid: r.UHID, u2f: r.CTAP1Only, auth: auth, bus: m.bus}
+	k := &emulatedKey{name: name, state: r.State, uhid: r.UHID, u2f: r.CTAP1Only, anytime: r.NoResetWindow, auth: auth, bus: m.bus}
 	if err := k.powerOn(ctx); err != nil {
 		return nil, errors.Join(err, auth.Close())
 	}
@@ -123,9 +123,11 @@ func (m *emulator) store(dir, name string) (softkey.Store, error) {
 	if err := checkName("the state file", name); err != nil {
 		return nil, err
 	}
-	if strings.Contains(name, ".") {
-		// The softkey has files of its own beside it.
-		return nil, invalidEmulation(fmt.Errorf("the name of a state file has no dot: %s", shorten(name)))
+	for _, suffix := range []string{".key", ".lock", ".new", ".tmp"} {
+		if strings.HasSuffix(name, suffix) {
+			// The softkey has files of its own beside it.
+			return nil, invalidEmulation(fmt.Errorf("the name of a state file does not end with %s: %s", suffix, shorten(name)))
+		}
 	}
 	if dir == "" {
 		return nil, &api.Error{Code: api.CodeUnsupported, Message: "this daemon has no state directory", Hint: "leave out state to keep the key in memory"}

@@ -79,9 +79,18 @@ func TestEmulateRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		for _, r := range []api.EmulateAddRequest{
-			{Name: "../x"}, {Name: "a b"}, {Name: ".x"}, {Name: "-x"}, {Name: "äh"}, {Name: "123456789012345678901234567890123"},
-			{Presence: "perhaps"}, {Presence: "delay"}, {UV: "perhaps"}, {Attestation: "perhaps"},
-			{Algorithms: []string{"ES9"}}, {Algorithms: []string{"ES256", "es256"}},
+			{Name: "../x"},
+			{Name: "a b"},
+			{Name: ".x"},
+			{Name: "-x"},
+			{Name: "äh"},
+			{Name: "123456789012345678901234567890123"},
+			{Presence: "perhaps"},
+			{Presence: "delay"},
+			{UV: "perhaps"},
+			{Attestation: "perhaps"},
+			{Algorithms: []string{"ES9"}},
+			{Algorithms: []string{"ES256", "es256"}},
 		} {
 			l.fails(api.OpEmulateAdd, r, nil, api.CodeInvalidRequest)
 		}

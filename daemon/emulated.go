@@ -45,6 +45,19 @@ func (m *emulator) close() {
 	}
 }
 
+// resetsAnyTime says whether a key is an emulated one that need not be put in again for a
+// reset.
+func (m *emulator) resetsAnyTime(k *tokens.Key) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, own := range m.keys {
+		if own.id != "" && own.id == k.ID() {
+			return own.anytime
+		}
+	}
+	return false
+}
+
 // emulatedKey is a key that this program emulates: an authenticator, and while it is on a
 // device on a bus or in front of the kernel. The emulator's lock guards it.
 type emulatedKey struct {
@@ -52,6 +65,8 @@ type emulatedKey struct {
 	state string // name of its file, empty for memory
 	uhid  bool
 	u2f   bool
+	// anytime is true for a key that can be reset at any time.
+	anytime bool
 	auth  *softkey.Authenticator
 	bus   *hid.MemoryBus
 

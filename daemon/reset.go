@@ -30,9 +30,11 @@ func (c *call) reset(ctx context.Context, r *api.ResetRequest) (*api.KeyResult, 
 	if err := c.resettable(ctx, k); err != nil {
 		return nil, err
 	}
-	back, err := c.replug(ctx, k)
-	if err != nil {
-		return nil, err
+	back := k
+	if !c.e.emulated.resetsAnyTime(k) {
+		if back, err = c.replug(ctx, k); err != nil {
+			return nil, err
+		}
 	}
 	attached := time.Now()
 	c.took(back)

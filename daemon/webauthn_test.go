@@ -332,7 +332,9 @@ func TestHMACSecret(t *testing.T) {
 			options := strings.TrimSuffix(string(request("discouraged", r)), "}") + `,"extensions":{"hmacGetSecret":{"salt1":"` + salt + `"` + second + `}}}`
 			result := must[api.AssertResult](l, api.OpAssert, api.AssertRequest{Origin: origin, Options: json.RawMessage(options)}, p)
 			var got struct {
-				ClientExtensionResults struct{ HMACGetSecret struct{ Output1, Output2 string } }
+				ClientExtensionResults struct {
+					HMACGetSecret struct{ Output1, Output2 string }
+				}
 			}
 			if err := json.Unmarshal(result.Credential, &got); err != nil {
 				t.Fatal(err)
@@ -674,6 +676,33 @@ func TestResetTooLate(t *testing.T) {
 		l.plug("k1", k, both) // without having been switched off: its window is over
 		_, err := r.wait()
 		wantCode(t, err, api.CodeResetTooLate)
+	})
+}
+
+func TestResetOfAnEmulatedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		p := &person{pins: []string{"1234"}}
+		must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "window"}, nil)
+		must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "anytime", NoResetWindow: true}, nil)
+		must[api.KeyResult](l, api.OpPINSet, api.KeyRequest{Key: "anytime"}, p)
+		time.Sleep(time.Minute)
+		if got := must[api.KeyResult](l, api.OpReset, api.ResetRequest{Key: "anytime"}, p).Key.PINSet; got == nil || *got {
+			t.Error("the PIN is still there")
+		}
+		if slices.Contains(p.kinds(), api.PromptReplug) {
+			t.Errorf("got prompts %v", p.kinds())
+		}
+		r := l.start(api.OpReset, api.ResetRequest{Key: "window"}, p)
+		time.Sleep(time.Second)
+		if len(p.now(api.PromptReplug)) != 1 {
+			t.Errorf("got prompts %v, want to be asked to replug", p.kinds())
+		}
+		must[api.EmulateResult](l, api.OpEmulatePower, api.EmulatePowerRequest{Name: "window"}, nil)
+		must[api.EmulateResult](l, api.OpEmulatePower, api.EmulatePowerRequest{Name: "window", On: true}, nil)
+		if _, err := r.wait(); err != nil {
+			t.Fatal(describeError(err))
+		}
 	})
 }
 

@@ -209,19 +209,20 @@ func (b *LinuxBus) lock(ctx context.Context, node hidrawNode, file *os.File, tol
 // tellHolder calls tell once per holder.
 type tellHolder struct {
 	tell  func(Holder)
-	last  Holder
-	tries int
+	last  Holder // the last that was told of
+	told  bool
+	looks int
 }
 
 func (t *tellHolder) holder(h Holder) {
-	t.tries++
-	// A holder that is not in the table has most likely just let go. One that stays
-	// unknown is told of at the second look.
+	t.looks++
+	// A holder that is not in the table has most likely just let go. One that is still
+	// unknown at the second look is told of.
 	unknown := h == Holder{}
-	if h == t.last && !(unknown && t.tries == 2) || unknown && t.tries != 2 {
+	if unknown && (t.told || t.looks < 2) || t.told && h == t.last {
 		return
 	}
-	t.last = h
+	t.last, t.told = h, true
 	if t.tell != nil {
 		t.tell(h)
 	}
@@ -303,7 +304,8 @@ func (b *LinuxBus) checkNode(node hidrawNode, file *os.File) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrNotFound, node.info.ID)
 	}
-	got := fmt.Sprintf("%d:%d", unix.Major(uint64(stat.Rdev)), unix.Minor(uint64(stat.Rdev)))
+	rdev := uint64(stat.Rdev) //nolint:unconvert // has 32 bits on mips
+	got := fmt.Sprintf("%d:%d", unix.Major(rdev), unix.Minor(rdev))
 	if stat.Mode&unix.S_IFMT != unix.S_IFCHR || got != strings.TrimSpace(string(want)) {
 		return fmt.Errorf("hid: %s is not the device node of %s", node.info.Path, node.info.ID)
 	}

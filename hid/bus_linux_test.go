@@ -230,6 +230,55 @@ func TestLinuxBusOpenUnknownHolder(t *testing.T) {
 	}
 }
 
+// Several programs have the key one after another; in between, nobody is in the table.
+func TestLinuxBusOpenSeveralHolders(t *testing.T) {
+	_, sys, path := lockBus(t)
+	hold(t, path)
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		t.Fatal(err)
+	}
+	proc := t.TempDir()
+	write := func(name, content string) {
+		t.Helper()
+		name = filepath.Join(proc, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	locked := func(pid int) {
+		t.Helper()
+		write("locks", fmt.Sprintf("1: FLOCK  ADVISORY  WRITE %d %02x:%02x:%d 0 EOF\n", pid,
+			unix.Major(stat.Dev), unix.Minor(stat.Dev), stat.Ino))
+	}
+	write("71/comm", "ssh-sk-helper\n")
+	locked(71)
+	bus := hid.NewLinuxBus(hid.LinuxBusConfig{
+		SysRoot: sys.root, DevRoot: filepath.Dir(path), ProcRoot: proc, Open: openFIFO,
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var holders []hid.Holder
+	_, err := bus.Open(ctx, uhidID, func(h hid.Holder) {
+		switch holders = append(holders, h); len(holders) {
+		case 1:
+			write("locks", "")
+			time.AfterFunc(100*time.Millisecond, func() { locked(72) })
+		case 2:
+			time.AfterFunc(100*time.Millisecond, cancel)
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Open: %v, want %v", err, context.Canceled)
+	}
+	if want := []hid.Holder{{PID: 71, Program: "ssh-sk-helper"}, {PID: 72}}; !slices.Equal(holders, want) {
+		t.Errorf("waited for %v, want %v", holders, want)
+	}
+}
+
 func TestLinuxBusOpenNotFound(t *testing.T) {
 	bus, sys, path := lockBus(t)
 	if _, err := bus.Open(t.Context(), "usb-1-1", nil); !errors.Is(err, hid.ErrNotFound) {
@@ -355,5 +404,11 @@ func TestLinuxBusOpenNamesAnotherProcess(t *testing.T) {
 	want := hid.Holder{PID: command.Process.Pid, Program: "cat"}
 	if len(holders) != 1 || holders[0] != want {
 		t.Errorf("waited for %v, want once for %v", holders, want)
+	}
+}
+
+func TestNewSystemBus(t *testing.T) {
+	if _, err := hid.NewSystemBus(nil).Devices(); err != nil {
+		t.Errorf("Devices: %v", err)
 	}
 }

@@ -78,8 +78,9 @@ func (n Netlink) Interrupt()   { n.conn.interrupt() }
 func (n Netlink) Close() error { return n.conn.Close() }
 
 var (
-	ErrUevent = errUevent
-	FindLock  = findLock
+	ErrUevent  = errUevent
+	ErrOverrun = errOverrun
+	FindLock   = findLock
 )
 
 // NewHidraw makes the device of an open file.

@@ -39,6 +39,7 @@ func NewFanout(key Device) *Fanout {
 
 func (f *Fanout) read() {
 	defer close(f.done)
+	_ = f.device.SetReadDeadline(time.Time{}) // one that is closed fails at Read, too
 	report := make([]byte, f.input)
 	for {
 		_, err := f.device.Read(report)
@@ -48,8 +49,8 @@ func (f *Fanout) read() {
 			for end := range f.ends {
 				end.queue.offer(report)
 			}
-		case errors.Is(err, ErrReportSize), errors.Is(err, os.ErrDeadlineExceeded):
-			// The device is usable: hosts lose the one report.
+		case errors.Is(err, ErrReportSize):
+			// The device goes on: hosts lose the one report.
 		default:
 			f.err = ErrGone
 			for end := range f.ends {

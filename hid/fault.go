@@ -180,6 +180,7 @@ func NewFaulty(device Device, seed uint64, faults ...Fault) Device {
 func (f *faulty) read(plan *faultPlan) {
 	defer close(f.finished)
 	defer f.queue.closeWriter(ErrGone, ErrGone)
+	_ = f.device.SetReadDeadline(time.Time{}) // one that is closed fails at Read, too
 	report := make([]byte, f.queue.size)
 	var held []byte
 	for {
@@ -188,7 +189,7 @@ func (f *faulty) read(plan *faultPlan) {
 				continue
 			}
 			if held != nil {
-				f.queue.push(held)
+				_ = f.queue.push(held)
 			}
 			return
 		}
@@ -201,7 +202,7 @@ func (f *faulty) read(plan *faultPlan) {
 				return
 			}
 		case Duplicate:
-			f.queue.push(report)
+			_ = f.queue.push(report)
 		case Corrupt:
 			plan.corrupt(report)
 		case Reorder:
@@ -214,9 +215,9 @@ func (f *faulty) read(plan *faultPlan) {
 			return
 		}
 		// A reader that does not read loses reports.
-		f.queue.push(report)
+		_ = f.queue.push(report)
 		if held != nil {
-			f.queue.push(held)
+			_ = f.queue.push(held)
 			held = nil
 		}
 	}

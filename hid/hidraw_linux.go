@@ -88,7 +88,7 @@ func (d *hidrawDevice) Write(report []byte) (int, error) {
 	defer d.timer.Stop()
 	if d.pending {
 		select {
-		case <-d.results:
+		case <-d.results: //nolint:errcheck // of a report whose writer has given up
 			d.pending = false
 		case <-d.timer.C:
 			return 0, ErrWriteTimeout
@@ -162,7 +162,7 @@ func (d *hidrawDevice) Close() error {
 	default:
 	}
 	close(d.closed)
-	d.file.SetDeadline(time.Unix(1, 0))
+	_ = d.file.SetDeadline(time.Unix(1, 0)) // a file that has none is not blocked either
 	d.mu.Unlock()
 
 	grace := time.NewTimer(closeGrace)

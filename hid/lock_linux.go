@@ -61,7 +61,8 @@ func lockHolder(procRoot string, file *os.File) Holder {
 		return Holder{}
 	}
 	defer locks.Close()
-	inode := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(stat.Dev)), unix.Minor(uint64(stat.Dev)), stat.Ino)
+	dev := uint64(stat.Dev) //nolint:unconvert // has 32 bits on mips
+	inode := fmt.Sprintf("%02x:%02x:%d", unix.Major(dev), unix.Minor(dev), stat.Ino)
 	pid := findLock(io.LimitReader(locks, maxLocks), inode)
 	if pid <= 0 {
 		return Holder{}

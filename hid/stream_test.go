@@ -15,19 +15,7 @@ import (
 
 func TestStreamUnix(t *testing.T) {
 	testDevice(t, func(t *testing.T) pair {
-		listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "key"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		here, err := net.Dial("unix", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		there, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		here, there := unixConns(t)
 		return pair{device: hid.NewStream(here, 64, 32), peer: hid.NewStream(there, 32, 64)}
 	})
 }
@@ -81,4 +69,37 @@ func TestStreamWriteTimeout(t *testing.T) {
 			t.Errorf("Write: %v, want %v", err, hid.ErrGone)
 		}
 	})
+}
+
+func TestStreamAllocatesNothingPerReport(t *testing.T) {
+	here, there := unixConns(t)
+	a, b := hid.NewStream(here, 64, 64), hid.NewStream(there, 64, 64)
+	defer a.Close()
+	defer b.Close()
+	report := make([]byte, 64)
+	got := testing.AllocsPerRun(200, func() {
+		a.Write(report)
+		b.SetReadDeadline(time.Now().Add(time.Second))
+		b.Read(report)
+	})
+	if got != 0 {
+		t.Errorf("%v allocations per report, want 0", got)
+	}
+}
+
+// unixConns returns the ends of a Unix connection.
+func unixConns(t *testing.T) (here, there net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if here, err = net.Dial("unix", listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if there, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return here, there
 }

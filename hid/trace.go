@@ -195,14 +195,15 @@ func (t *Trace) parseRecord(line string) error {
 		return errors.New("bad time")
 	}
 	record := TraceRecord{At: elapsed}
-	switch size := 0; kind {
+	switch kind {
 	case string(TraceGone):
 		record.Kind = TraceGone
 		if data != "gone" {
 			return errors.New("bad end")
 		}
 	case string(TraceWrite), string(TraceRead):
-		record.Kind, size = TraceKind(kind[0]), t.OutputSize
+		record.Kind = TraceKind(kind[0])
+		size := t.OutputSize
 		if record.Kind == TraceRead {
 			size = t.InputSize
 		}

@@ -179,6 +179,6 @@ func genuine(from unix.Sockaddr, oob []byte) bool {
 	return false
 }
 
-func (c *netlinkConn) interrupt() { c.file.SetReadDeadline(time.Unix(1, 0)) }
+func (c *netlinkConn) interrupt() { _ = c.file.SetReadDeadline(time.Unix(1, 0)) }
 
 func (c *netlinkConn) Close() error { return c.file.Close() }

@@ -168,3 +168,34 @@ func TestNetlinkSenders(t *testing.T) {
 		}
 	}
 }
+
+// Messages that nobody reads are lost in the end; the reader hears of it, and goes on.
+func TestNetlinkOverrun(t *testing.T) {
+	sender, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_KOBJECT_UEVENT)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer unix.Close(sender)
+	conn := listenNetlink(t, 2)
+	const marker = "/devices/fobd-overrun"
+	message := []byte("add@" + marker + "\x00ACTION=add\x00DEVPATH=" + marker + "\x00SUBSYSTEM=hidraw\x00")
+	for range 5000 {
+		err := unix.Sendto(sender, message, unix.MSG_DONTWAIT, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 2})
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ECONNREFUSED) {
+			t.Skipf("cannot send: %v", err)
+		}
+	}
+	_, _, _, err = conn.Receive()
+	for range 5000 {
+		if err != nil {
+			break
+		}
+		_, _, _, err = conn.Receive()
+	}
+	if !errors.Is(err, hid.ErrOverrun) {
+		t.Fatalf("receive: %v, want %v", err, hid.ErrOverrun)
+	}
+	if _, _, devpath, err := conn.Receive(); err != nil || devpath != marker {
+		t.Errorf("receive = %q, %v; want what was queued", devpath, err)
+	}
+}

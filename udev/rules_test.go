@@ -135,7 +135,7 @@ func TestRules(t *testing.T) {
 }
 
 func TestRulesComeInOrder(t *testing.T) {
-	if !("60-fido-id.rules" < rules && rules < "73-seat-late.rules") {
+	if order := []string{"60-fido-id.rules", rules, "73-seat-late.rules"}; !slices.IsSorted(order) {
 		t.Errorf("%s is not between 60-fido-id.rules and 73-seat-late.rules", rules)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
-		"Schlüssel 鍵":      "Schlüssel 鍵",
+		"Schlüssel 鍵":       "Schlüssel 鍵",
 		"a\x1b[2Jb":         "a\ufffd[2Jb",
 		"a\nb\tc\rd":        "a\ufffdb\ufffdc\ufffdd",
 		"a\u009b2Jb":        "a\ufffd2Jb",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/fobd/fobd/daemon/api"
@@ -30,13 +31,32 @@ func (a *app) pins() (pinSource, error) {
 	return &filePINs{name: fmt.Sprintf("file descriptor %d", a.pinFD), r: os.NewFile(uintptr(a.pinFD), "pin-fd")}, nil
 }
 
-// filePINs takes the PINs from the lines of a file, one for each question.
+// filePINs takes the PINs from the lines of a file, one for each question. The screen
+// asks one question at a time.
 type filePINs struct {
-	name string
-	r    io.Reader
+	name  string
+	r     io.Reader
+	asked []question
+}
+
+// question is what a PIN was given for.
+type question struct {
+	key  string
+	kind api.PromptKind
 }
 
 func (f *filePINs) pin(_ context.Context, p api.Prompt) (api.Secret, error) {
+	// Asked again means that the answer was wrong. The next line is none for the same
+	// question: it would cost another try.
+	if slices.Contains(f.asked, question{p.Key, p.Kind}) {
+		again := &api.Error{Code: api.CodePINInvalid, Key: p.Key, Retries: p.Retries, Message: "wrong PIN on " + f.name}
+		if p.Kind == api.PromptNewPIN {
+			again.Code, again.Message = api.CodePINPolicy, "the key does not take the new PIN on "+f.name
+			again.Hint = fmt.Sprintf("it has at least %d characters", p.MinLength)
+		}
+		return api.Secret{}, again
+	}
+	f.asked = append(f.asked, question{p.Key, p.Kind})
 	line := make([]byte, 0, maxAnswer+1)
 	// Byte by byte: what follows belongs to the next question, or to someone else.
 	var b [1]byte

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -148,8 +149,8 @@ func TestWithoutATerminalAPromptIsALine(t *testing.T) {
 
 func TestPINsFromAFile(t *testing.T) {
 	f := &filePINs{name: "file descriptor 3", r: strings.NewReader("1234\nnew pin \n\nlast")}
-	for _, want := range []string{"1234", "new pin ", "", "last"} {
-		pin, err := f.pin(t.Context(), api.Prompt{})
+	for i, want := range []string{"1234", "new pin ", "", "last"} {
+		pin, err := f.pin(t.Context(), api.Prompt{Key: strconv.Itoa(i), Kind: api.PromptPIN})
 		if err != nil || string(pin.Bytes()) != want {
 			t.Errorf("pin = %q, %v, want %q", pin.Bytes(), err, want)
 		}
@@ -165,6 +166,27 @@ func TestPINsFromAFile(t *testing.T) {
 	broken := &filePINs{name: "x", r: errorReader{}}
 	if _, err := broken.pin(t.Context(), api.Prompt{}); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a broken file: %v, want its error", err)
+	}
+}
+
+func TestPINsFromAFileAreNotGuesses(t *testing.T) {
+	seven := uint(7)
+	r := strings.NewReader("wrong\nnew\n")
+	f := &filePINs{name: "file descriptor 3", r: r}
+	if _, err := f.pin(t.Context(), api.Prompt{Key: "k", Kind: api.PromptPIN}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.pin(t.Context(), api.Prompt{Key: "k", Kind: api.PromptPIN, Retries: &seven})
+	var invalid *api.Error
+	if !errors.As(err, &invalid) || invalid.Code != api.CodePINInvalid || invalid.Retries != &seven || r.Len() != 4 {
+		t.Errorf("asked again: %v with %d bytes left, want pin-invalid and the next line untouched", err, r.Len())
+	}
+	if _, err := f.pin(t.Context(), api.Prompt{Key: "k", Kind: api.PromptNewPIN}); err != nil {
+		t.Errorf("another question: %v", err)
+	}
+	_, err = f.pin(t.Context(), api.Prompt{Key: "k", Kind: api.PromptNewPIN, MinLength: 6})
+	if !errors.Is(err, &api.Error{Code: api.CodePINPolicy}) {
+		t.Errorf("the new PIN is asked for again: %v, want pin-policy", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +21,9 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/client"
 )
 
 func TestMain(m *testing.M) {
@@ -73,6 +78,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await":  awaitEvent,
 			"daemon": startScriptDaemon,
 			"status": checkStatus,
 			"term":   runInTerminal,
@@ -91,25 +97,23 @@ func startScriptDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "n"), Net: "unixgram"})
 	ts.Check(err)
 	defer notify.Close()
-	program, err := exec.LookPath("fobd")
-	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
-		if p, e := exec.LookPath(filepath.Join(dir, "fobd")); e == nil {
-			program, err = p, nil
-		}
-	}
-	ts.Check(err)
 	var log bytes.Buffer
-	cmd := exec.Command(program, append([]string{"--socket", ts.Getenv("FOBD_SOCKET"), "--no-hid", "--state-dir", filepath.Join(dir, "state")}, args...)...)
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String())
+	cmd := program(ts, append([]string{"fobd", "--socket", ts.Getenv("FOBD_SOCKET"), "--no-hid", "--state-dir", filepath.Join(dir, "state")}, args...))
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notify.LocalAddr().String())
 	cmd.Stdout, cmd.Stderr = &log, &log
 	ts.Check(cmd.Start())
+	ts.Check(notify.SetReadDeadline(time.Now().Add(scriptTimeout)))
+	ended := make(chan error, 1)
+	go func() {
+		ended <- cmd.Wait()
+		_ = notify.Close() // whoever waits for it to be ready waits in vain
+	}()
 	ts.Defer(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
+		if err := <-ended; err != nil {
 			ts.Logf("fobd: %v\n%s", err, &log)
 		}
 	})
-	ts.Check(notify.SetReadDeadline(time.Now().Add(scriptTimeout)))
 	for b := make([]byte, 4096); ; {
 		n, err := notify.Read(b)
 		if err != nil {
@@ -118,6 +122,30 @@ func startScriptDaemon(ts *testscript.TestScript, neg bool, args []string) {
 		if isReady(b[:n]) {
 			return
 		}
+	}
+}
+
+// awaitEvent waits until fob watch would show a line that matches:
+//
+//	await REGEXP
+func awaitEvent(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await regexp")
+	}
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	c := client.New(ts.Getenv("FOBD_SOCKET"))
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), scriptTimeout)
+	defer cancel()
+	err = c.Events(ctx, func(e api.Event) error {
+		if want.MatchString(eventLine(e)) {
+			return errEnough
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) {
+		ts.Fatalf("no event matches %s: %v", want, err)
 	}
 }
 
@@ -146,26 +174,15 @@ func statusOf(err error) int {
 }
 
 // runInTerminal runs a program in a terminal of its own and plays a person. Lines of
-// the dialogue that begin with "< " are waited for, those with "> " are typed. What was
-// on the screen is in $WORK/screen afterwards.
+// the dialogue that begin with "< " are waited for, those with "> " are typed, those
+// with "! " are run. What was on the screen is in $WORK/screen afterwards.
 //
 //	term N DIALOGUE PROGRAM [ARG...]
 func runInTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: term N dialogue program [arg...]")
 	}
-	var program string
-	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
-		if p, err := exec.LookPath(filepath.Join(dir, args[2])); err == nil {
-			program = p
-			break
-		}
-	}
-	cmd := exec.Command(program, args[3:]...)
-	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "FOBD_SOCKET", "SHORT"} {
-		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
-	}
+	cmd := program(ts, args[2:])
 	f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
 	ts.Check(err)
 	s := &terminalScreen{grown: make(chan struct{}, 1)}
@@ -174,7 +191,7 @@ func runInTerminal(ts *testscript.TestScript, neg bool, args []string) {
 		defer close(read)
 		_, _ = io.Copy(s, f) // ends with an error when the program has ended
 	}()
-	failure := s.play(f, ts.ReadFile(args[1]))
+	failure := s.play(f, ts.ReadFile(args[1]), func(args []string) error { return program(ts, args).Run() })
 	if failure != nil {
 		_ = cmd.Process.Kill()
 	}
@@ -188,6 +205,23 @@ func runInTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	if got := statusOf(err); strconv.Itoa(got) != args[0] {
 		ts.Fatalf("%s ended with status %d, want %s; on the screen:\n%q", strings.Join(args[2:], " "), got, args[0], s.text())
 	}
+}
+
+// program prepares a program with the environment of the script.
+func program(ts *testscript.TestScript, args []string) *exec.Cmd {
+	path := args[0]
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if p, err := exec.LookPath(filepath.Join(dir, args[0])); err == nil {
+			path = p
+			break
+		}
+	}
+	cmd := exec.Command(path, args[1:]...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "FOBD_SOCKET", "SHORT"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	return cmd
 }
 
 // terminalScreen holds all that a program has written to its terminal.
@@ -214,8 +248,8 @@ func (s *terminalScreen) text() string {
 	return string(s.b)
 }
 
-// play waits for and types the lines of a dialogue.
-func (s *terminalScreen) play(tty io.Writer, dialogue string) error {
+// play waits for, types and runs the lines of a dialogue.
+func (s *terminalScreen) play(tty io.Writer, dialogue string, run func(args []string) error) error {
 	seen := 0
 	late := time.After(scriptTimeout)
 	for line := range strings.Lines(dialogue) {
@@ -230,9 +264,15 @@ func (s *terminalScreen) play(tty io.Writer, dialogue string) error {
 			}
 			continue
 		}
+		if command, ok := strings.CutPrefix(line, "! "); ok {
+			if err := run(strings.Fields(command)); err != nil {
+				return fmt.Errorf("%s: %w", command, err)
+			}
+			continue
+		}
 		want, ok := strings.CutPrefix(line, "< ")
 		if !ok {
-			return fmt.Errorf("a line of a dialogue begins with \"< \" or \"> \": %q", line)
+			return fmt.Errorf("a line of a dialogue begins with one of < > ! and a space: %q", line)
 		}
 		for {
 			if at := strings.Index(s.text()[seen:], want); at >= 0 {

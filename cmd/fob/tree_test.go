@@ -43,11 +43,11 @@ func scriptUses(t *testing.T, root *cobra.Command) map[string]bool {
 		for line := range strings.Lines(script) {
 			words := word.FindAllString(line, -1)
 			at := slices.Index(words, "fob")
-			if at < 0 || strings.HasPrefix(line, "#") {
+			if at < 0 || !slices.Contains([]string{"exec", "status", "term"}, words[0]) {
 				continue
 			}
 			cmd, _, err := root.Find(words[at+1:])
-			if err != nil {
+			if err != nil || slices.Contains(words, cobra.ShellCompRequestCmd) {
 				continue // a test of an unknown command
 			}
 			uses[cmd.CommandPath()] = true

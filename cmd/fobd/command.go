@@ -83,7 +83,7 @@ and SIGINT stop it: running operations are cancelled on the key first.`,
 	p.BoolVar(&f.noHID, "no-hid", false, "use no real keys, only emulated ones")
 	p.StringVar(&f.logLevel, "log-level", "", "log what is at least so important: debug, info, warn or error")
 	p.StringVar(&f.logFormat, "log-format", "", "log as text or json")
-	p.StringVar(&f.trace, "trace", "", "write everything said to keys to `file`, for finding faults")
+	p.StringVar(&f.trace, "trace", "", "write everything said to real keys to `file`.1, .2 …, one for each opening, for finding faults")
 
 	root.AddCommand(&cobra.Command{
 		Use:   "check-config",

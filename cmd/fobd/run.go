@@ -32,7 +32,11 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 
 	var buses []hid.Bus
 	if cfg.HID {
-		buses = append(buses, hid.NewSystemBus(log))
+		bus := hid.NewSystemBus(log)
+		if cfg.Trace != "" {
+			bus = &tracedBus{Bus: bus, file: cfg.Trace}
+		}
+		buses = append(buses, bus)
 	}
 	engine, err := daemon.New(daemon.Config{
 		Sources:  buses,

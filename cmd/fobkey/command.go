@@ -56,6 +56,11 @@ func (s *settings) check() error {
 			return fmt.Errorf("--%s is one of %s, not %q", flag.name, strings.Join(flag.words, ", "), flag.value)
 		}
 	}
+	for _, name := range s.algorithms {
+		if _, err := algorithm(name); err != nil {
+			return err
+		}
+	}
 	switch {
 	case s.presence == "delay" && s.delay <= 0:
 		return errors.New("--presence delay needs a --delay above 0")

@@ -27,8 +27,8 @@ type Config struct {
 	// StateDir holds what lasts. Empty when the mode gives no place for it: then
 	// only keys in memory work.
 	StateDir string `toml:"state-dir"`
-	// Trace is a file that gets every HID report, in clear, PINs' ciphertexts
-	// included. Empty for none.
+	// Trace begins the names of files that get every HID report of a real key, PINs'
+	// ciphertexts included; .1, .2 and so on follows, one for each opening. Empty for none.
 	Trace string `toml:"trace"`
 	// Emulate are the keys that the daemon emulates from the start.
 	Emulate []Emulate `toml:"emulate"`

@@ -252,9 +252,9 @@ func (d *Device) Close() error {
 	done := d.done
 	d.done = true
 	if !done {
-		// Closing the file destroys the device as well, but says nothing of errors.
-		d.file.SetWriteDeadline(time.Now().Add(hid.WriteTimeout))
-		d.file.Write(appendDestroy(nil))
+		// Closing the file destroys the device as well, so a failure changes nothing.
+		_ = d.file.SetWriteDeadline(time.Now().Add(hid.WriteTimeout))
+		_, _ = d.file.Write(appendDestroy(nil))
 		d.inner.Close()
 		d.file.Close()
 	}
