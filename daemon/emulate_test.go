@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,5 +141,20 @@ func TestEmulatedU2FKey(t *testing.T) {
 		if got := must[api.InfoResult](l, api.OpInfo, api.KeyRequest{}, nil); got.U2FVersion != "U2F_V2" || got.Info != nil {
 			t.Errorf("got %+v", got)
 		}
+	})
+}
+
+func TestEmulatedKeyInTheKernel(t *testing.T) {
+	if _, err := os.Stat("/dev/uhid"); err == nil {
+		t.Skip("this machine has /dev/uhid; the virtual machine's tests use it")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		e := l.fails(api.OpEmulateAdd, api.EmulateAddRequest{Name: "demo", UHID: true}, nil, api.CodeUnsupported)
+		if !strings.Contains(e.Message+e.Hint, "/dev/uhid") {
+			t.Errorf("got %+v, want what is missing", e)
+		}
+		// Nothing of it is left.
+		must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "demo"}, nil)
 	})
 }

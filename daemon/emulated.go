@@ -67,8 +67,8 @@ type emulatedKey struct {
 	u2f   bool
 	// anytime is true for a key that can be reset at any time.
 	anytime bool
-	auth  *softkey.Authenticator
-	bus   *hid.MemoryBus
+	auth    *softkey.Authenticator
+	bus     *hid.MemoryBus
 
 	id     string // on the bus, while it is on
 	on     bool

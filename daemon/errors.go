@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -103,6 +104,8 @@ var translations = []struct {
 	{ctaphid.ErrInvalidCmd, api.CodeUnsupported, "%s does not have this command", "use another key"},
 	{ctaphid.ErrTooLong, api.CodeTooLarge, "the request is too large for %s", "shorten its lists of credentials"},
 	{hid.ErrNotFound, api.CodeKeyGone, "%s was pulled out", "put it in again and try again"},
+	{os.ErrPermission, api.CodeKeyError, "the daemon may not open %s", "install fobd's udev rules, and run the daemon as root or in group fobd"},
+	{os.ErrNotExist, api.CodeKeyGone, "%s was pulled out", "put it in again and try again"},
 	{tokens.ErrNotFound, api.CodeNoKey, "%s is not attached", "list shows the keys that are"},
 	{tokens.ErrNoCBOR, api.CodeUnsupported, "%s speaks U2F only", "use a FIDO2 key"},
 

@@ -29,7 +29,8 @@ type broadcaster struct {
 // subscriber is what one stream has not sent yet. Its fields are guarded by the
 // broadcaster's lock.
 type subscriber struct {
-	behind []api.Event
+	behind []*api.Event // shared with others; never changed
+	sent   []*api.Event // the list that was sent last, for its room
 	lost   uint64
 	news   chan struct{} // has room for one
 }
@@ -89,12 +90,13 @@ func (b *broadcaster) tell(e api.Event) {
 		return
 	}
 	e.Time = time.Now().Format(time.RFC3339Nano)
+	shared := &e
 	for s := range b.subscribers {
 		if len(s.behind) >= maxBehind {
 			s.lost++
 			continue
 		}
-		s.behind = append(s.behind, e)
+		s.behind = append(s.behind, shared)
 		select {
 		case s.news <- struct{}{}:
 		default:
@@ -110,7 +112,7 @@ func (b *broadcaster) subscribe() *subscriber {
 	now := time.Now().Format(time.RFC3339Nano)
 	add := func(e api.Event) {
 		e.Time = now
-		s.behind = append(s.behind, e)
+		s.behind = append(s.behind, &e)
 	}
 	for _, key := range slices.SortedFunc(maps.Values(b.keys), func(x, y api.Key) int { return strings.Compare(x.ID, y.ID) }) {
 		add(api.Event{Type: api.EventAttached, Key: &key})
@@ -133,15 +135,22 @@ func (b *broadcaster) unsubscribe(s *subscriber) {
 	delete(b.subscribers, s)
 }
 
-// next takes what a subscriber has not sent yet.
-func (b *broadcaster) next(s *subscriber) []api.Event {
+// maxRoom is how much room for events a subscriber keeps while nothing happens.
+const maxRoom = 16
+
+// next takes what a subscriber has not sent yet. The list is valid until the next call.
+func (b *broadcaster) next(s *subscriber) []*api.Event {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	events := s.behind
-	s.behind = nil
 	if s.lost > 0 {
-		events = append(events, api.Event{Type: api.EventLost, Time: time.Now().Format(time.RFC3339Nano), Lost: s.lost})
+		events = append(events, &api.Event{Type: api.EventLost, Time: time.Now().Format(time.RFC3339Nano), Lost: s.lost})
 		s.lost = 0
+	}
+	clear(s.sent)
+	s.behind, s.sent = s.sent[:0], events
+	if cap(events) > maxRoom {
+		s.sent = nil
 	}
 	return events
 }
@@ -160,7 +169,7 @@ func (b *broadcaster) stream(ctx context.Context, send func(api.Event) error) er
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err := send(e); err != nil {
+			if err := send(*e); err != nil {
 				return err
 			}
 		}

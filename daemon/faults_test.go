@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/hid"
@@ -79,6 +80,11 @@ func faultyKey(l *lab, id string, seed uint64, injected *atomic.Int64) {
 	auth, err := softkey.New(softkey.Config{Seed: []byte(id), CTAP1Only: seed%4 == 3})
 	if err != nil {
 		l.t.Fatal(err)
+	}
+	if seed%4 == 1 {
+		if err := ctap2.NewClient(auth, nil).SetPIN(l.ctx, 2, []byte("1234")); err != nil {
+			l.t.Fatal(err)
+		}
 	}
 	server := both
 	if seed%4 == 3 {

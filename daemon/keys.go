@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/tokens"
 	"github.com/fobd/fobd/u2f"
+	"github.com/fobd/fobd/u2f/apdu"
 )
 
 // describe is a key as it crosses the socket.
@@ -104,7 +106,9 @@ func (c *call) info(ctx context.Context, r *api.KeyRequest) (*api.InfoResult, er
 		result.U2FVersion, err = exchange(s, api.PromptTouch, func() (string, error) {
 			return (&u2f.Client{Transport: s.conn}).Version(ctx)
 		})
-		if err != nil {
+		// A key that refuses does not speak U2F, whatever its flags say.
+		var refused apdu.SW
+		if err != nil && !errors.As(err, &refused) && !errors.Is(err, ctaphid.ErrInvalidCmd) {
 			return nil, err
 		}
 	}

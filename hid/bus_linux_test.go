@@ -105,12 +105,24 @@ func lockBus(t *testing.T) (bus *hid.LinuxBus, sys fakeSys, path string) {
 	t.Helper()
 	sys = newFakeSys(t)
 	sys.addUHID("hidraw3")
-	dev := t.TempDir()
+	dev := memoryDir(t)
 	path = filepath.Join(dev, "hidraw3")
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return hid.NewLinuxBus(hid.LinuxBusConfig{SysRoot: sys.root, DevRoot: dev, Open: openFIFO}), sys, path
+}
+
+// memoryDir makes a directory on a tmpfs where there is one: overlayfs and btrfs show
+// another device number to stat than in the table of locks. /dev never is one of these.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "fobd-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func openFIFO(path string) (*os.File, error) {

@@ -43,8 +43,14 @@ func startDaemon(ctx context.Context, dir string) (*child, error) {
 	}
 	defer notify.Close()
 
+	// A configuration of the machine must not change what is shown.
+	config := filepath.Join(dir, "fobd.toml")
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		return nil, err
+	}
 	c := &child{socket: socket, exited: make(chan error, 1)}
-	c.cmd = exec.CommandContext(ctx, program, "--socket", socket, "--no-hid", "--emulate=demo", "--state-dir", filepath.Join(dir, "state"))
+	c.cmd = exec.CommandContext(ctx, program, "--config", config, "--socket", socket,
+		"--no-hid", "--emulate=demo", "--state-dir", filepath.Join(dir, "state"))
 	c.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String())
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }

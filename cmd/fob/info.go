@@ -62,11 +62,14 @@ func (a *app) printInfo(r api.InfoResult) error {
 func infoText(v any) string {
 	switch v := v.(type) {
 	case []any:
-		words := make([]string, len(v))
+		words, between := make([]string, len(v)), " "
 		for i, e := range v {
+			if _, several := e.(map[string]any); several {
+				between = "; "
+			}
 			words[i] = infoText(e)
 		}
-		return strings.Join(words, " ")
+		return strings.Join(words, between)
 	case map[string]any:
 		var words []string
 		for _, name := range slices.Sorted(maps.Keys(v)) {

@@ -97,8 +97,10 @@ func startScriptDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "n"), Net: "unixgram"})
 	ts.Check(err)
 	defer notify.Close()
+	config := filepath.Join(dir, "fobd.toml")
+	ts.Check(os.WriteFile(config, nil, 0o600))
 	var log bytes.Buffer
-	cmd := program(ts, append([]string{"fobd", "--socket", ts.Getenv("FOBD_SOCKET"), "--no-hid", "--state-dir", filepath.Join(dir, "state")}, args...))
+	cmd := program(ts, append([]string{"fobd", "--config", config, "--socket", ts.Getenv("FOBD_SOCKET"), "--no-hid", "--state-dir", filepath.Join(dir, "state")}, args...))
 	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notify.LocalAddr().String())
 	cmd.Stdout, cmd.Stderr = &log, &log
 	ts.Check(cmd.Start())

@@ -13,9 +13,9 @@
 #	-u  start systemd-udevd, with the rules of the project in /run/udev/rules.d
 #	-m  memory in MB (1024)    -t  time limit in seconds (300)
 #
-# The kernel (71 MB) is fetched once, by apt, into $FOBD_VM_CACHE (~/.cache/fobd-vm).
+# The kernel (71 MB) is fetched once, by apt, into $FOBD_VM_CACHE (~/.cache/fobd/vm).
 set -u
-cache=${FOBD_VM_CACHE:-$HOME/.cache/fobd-vm}
+cache=${FOBD_VM_CACHE:-$HOME/.cache/fobd/vm}
 project=$(cd "$(dirname "$0")/../.." && pwd)
 udev=0 memory=1024 limit=300 out=
 usage() { sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 2; }

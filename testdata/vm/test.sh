@@ -19,10 +19,17 @@ export PATH=$PATH:/usr/sbin:/sbin
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/fobd-vm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 make -s build BIN="$work/bin"
-CGO_ENABLED=0 go test -c -tags vm -o "$work/vm.test" ./testdata/vm
+for test in testdata/vm hid/uhid hid; do
+	CGO_ENABLED=0 go test -c -tags vm -o "$work/${test//\//-}.test" "./$test"
+done
 for package in fido2-tools openssh-client systemd udev; do
 	dpkg-query -W -f '${Package} ${Version}\n' "$package" 2>/dev/null || true
 done
 # -u: with udevd, as on a desktop, so that hot-plug comes through the udev group.
-testdata/vm/run.sh -u -t "${VM_LIMIT:-900}" \
-	"export FOBD_BIN='$work/bin' PATH='$work/bin':\$PATH; cd /root && '$work/vm.test' -test.v -test.timeout ${VM_LIMIT:-900}s ${VM_ARGS:-}"
+testdata/vm/run.sh -u -t "${VM_LIMIT:-900}" "
+	export FOBD_BIN='$work/bin' PATH='$work/bin':\$PATH
+	status=0
+	(cd hid && '$work/hid.test' -test.short) || status=1
+	(cd hid/uhid && '$work/hid-uhid.test' -test.v -test.run TestKernel) || status=1
+	cd /root && '$work/testdata-vm.test' -test.v -test.timeout ${VM_LIMIT:-900}s ${VM_ARGS:-} || status=1
+	exit \$status"

@@ -253,7 +253,7 @@ func pinFD(t *testing.T, pins string, args ...string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, bin("fob"), append([]string{"--pin-fd", "3"}, args...)...)
+	cmd := exec.CommandContext(ctx, bin("fob"), append(args, "--pin-fd", "3")...)
 	cmd.ExtraFiles = []*os.File{r}
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -297,7 +297,7 @@ func TestNodeBelongsToGroupFobd(t *testing.T) {
 }
 
 // registerAndAssert drives the daemon's relying party over a key; pin may be empty.
-func registerAndAssert(t *testing.T, pin string, flags ...string) {
+func registerAndAssert(t *testing.T, pin string) {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -308,31 +308,26 @@ func registerAndAssert(t *testing.T, pin string, flags ...string) {
 		return path
 	}
 	uv := "discouraged"
-	fob := func(args ...string) string { return run(t, "", bin("fob"), args...) }
+	use := func(args ...string) string { return run(t, "", bin("fob"), args...) }
 	if pin != "" {
 		uv = "required"
-		fob = func(args ...string) string { return pinFD(t, pin+"\n", args...) }
+		use = func(args ...string) string { return pinFD(t, pin+"\n", args...) }
 	}
 	creation := write("creation.json", fmt.Sprintf(`{"rp":{"id":"example.org","name":"Example"},
 		"user":{"id":"YWxpY2U","name":"alice","displayName":"Alice"},"challenge":"%s",
 		"pubKeyCredParams":[{"type":"public-key","alg":-7}],"attestation":"direct",
 		"authenticatorSelection":{"userVerification":"%s"}}`, base64.RawURLEncoding.EncodeToString(make([]byte, 32)), uv))
-	registration := write("registration.json", fob(append([]string{"register", "--origin", "https://example.org", creation}, flags...)...))
-	verified := fob("verify", "--json", "--origin", "https://example.org", "--creation", creation, registration)
-	registered := jsonOf(t, verified)
-	if got := registered["userVerified"]; got != (pin != "") {
-		t.Errorf("userVerified is %v with pin %q", got, pin)
+	registration := write("registration.json", use("register", "--origin", "https://example.org", creation))
+	kept := filepath.Join(dir, "kept.json")
+	verified := jsonOf(t, run(t, "", bin("fob"), "verify", "--json", "--options", creation, "--save", kept, registration))
+	if got := verified["userVerified"]; got != (pin != "") {
+		t.Errorf("userVerified is %v with PIN %q", got, pin)
 	}
-	kept, err := json.Marshal(registered["registered"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	keptPath := write("registered.json", string(kept))
-	id := registered["registered"].(map[string]any)["credentialId"]
+	id := verified["registered"].(map[string]any)["credentialId"]
 	request := write("request.json", fmt.Sprintf(`{"challenge":"%s","rpId":"example.org","userVerification":"%s",
 		"allowCredentials":[{"type":"public-key","id":%q}]}`, base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)), uv, id))
-	assertion := write("assertion.json", fob(append([]string{"assert", "--origin", "https://example.org", request}, flags...)...))
-	fob("verify", "--origin", "https://example.org", "--request", request, "--registered", keptPath, assertion)
+	assertion := write("assertion.json", use("assert", "--origin", "https://example.org", request))
+	run(t, "", bin("fob"), "verify", "--options", request, "--registered", kept, assertion)
 }
 
 func TestRegisterAndAssertThroughTheSocket(t *testing.T) {
@@ -383,13 +378,7 @@ func libfido2(t *testing.T, k *emulated, flags ...string) {
 	}
 	user := base64.StdEncoding.EncodeToString([]byte("alice"))
 	made := run(t, hash("create")+"\nexample.org\nalice\n"+user+"\n", "fido2-cred", append(append([]string{"-M"}, flags...), k.node())...)
-	verifyFlags := []string{"-V"}
-	for _, flag := range flags {
-		if flag == "-u" {
-			verifyFlags = append(verifyFlags, flag)
-		}
-	}
-	verified := run(t, made, "fido2-cred", verifyFlags...)
+	verified := run(t, made, "fido2-cred", "-V")
 	id, key, _ := strings.Cut(verified, "\n")
 	keyPath := filepath.Join(dir, "key.pem")
 	if err := os.WriteFile(keyPath, []byte(key), 0o600); err != nil {
@@ -497,7 +486,7 @@ func TestSSHKeygenWaitsForTheDaemon(t *testing.T) {
 func (k *emulated) blinks() {
 	k.t.Helper()
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if strings.Contains(k.say("status"), "waiting") {
+		if strings.Contains(k.say("status"), "blinks=true") {
 			return
 		}
 	}
