@@ -151,8 +151,9 @@ func TestArbiterTurnAndCancelAtOnce(t *testing.T) {
 				second <- true
 			}()
 			synctest.Wait()
-			go cancel()
-			go release()
+			// By the time the second one notices the end, it is its turn.
+			cancel()
+			release()
 			<-second
 			synctest.Wait()
 			if len(a.queues) != 0 {

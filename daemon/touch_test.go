@@ -59,6 +59,36 @@ func TestTouch(t *testing.T) {
 	})
 }
 
+func TestPromptEndsWhenTheKeyComputes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		k := newToy()
+		k.cbor = func(ctx context.Context, request []byte, keepalive func(byte)) ([]byte, error) {
+			if ctap2.Cmd(request[0]) == ctap2.CmdGetInfo {
+				return ctap2.MarshalResponse(&k.info)
+			}
+			for _, status := range []byte{ctap2.KeepaliveProcessing, ctap2.KeepaliveUPNeeded, ctap2.KeepaliveProcessing} {
+				keepalive(status)
+				time.Sleep(time.Second)
+			}
+			return []byte{0}, nil
+		}
+		l.plug("k1", k, toyServer)
+		p := &person{}
+		r := l.start(api.OpTouch, api.TouchRequest{}, p)
+		time.Sleep(500 * time.Millisecond)
+		for second, want := range []int{0, 1, 0} {
+			if got := len(p.now(api.PromptTouch)); got != want || !r.running() {
+				t.Errorf("in second %d: got %d prompts, want %d", second, got, want)
+			}
+			time.Sleep(time.Second)
+		}
+		if _, err := r.wait(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestTouchTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

@@ -276,6 +276,9 @@ func TestExcluded(t *testing.T) {
 		for _, n := range []int{0, 5, 200} {
 			l.fails(api.OpRegister, api.RegisterRequest{Origin: origin, Options: exclude(n)}, p, api.CodeCredentialExcluded)
 		}
+		p.pins = []string{"1234", "1234"}
+		must[api.KeyResult](l, api.OpPINSet, api.KeyRequest{}, p)
+		l.fails(api.OpRegister, api.RegisterRequest{Origin: origin, Options: exclude(200)}, p, api.CodeCredentialExcluded)
 	})
 }
 
@@ -417,6 +420,22 @@ func TestOnlyTheKeyWithTheCredentialBlinks(t *testing.T) {
 		l.fails(api.OpAssert, api.AssertRequest{Origin: origin, Options: request("preferred", other)}, p, api.CodeNoCredentials)
 		if len(blinks) != 1 {
 			t.Errorf("got blinks %v", blinks)
+		}
+	})
+}
+
+// What only the PIN can tell is found out before the key blinks for nothing.
+func TestKeyDoesNotBlinkForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		blinks := 0
+		l.soft("k1", softkey.Config{OnPrompt: func(*softkey.Prompt) { blinks++ }})
+		p := &person{pins: []string{"1234", "1234"}}
+		must[api.KeyResult](l, api.OpPINSet, api.KeyRequest{}, p)
+		other := &registered{ID: api.Bytes("of no key here")}
+		l.fails(api.OpAssert, api.AssertRequest{Origin: origin, Options: request("required", other)}, p, api.CodeNoCredentials)
+		if blinks != 0 || len(p.pins) != 0 {
+			t.Errorf("it blinked %d times; %d PINs were not asked for", blinks, len(p.pins))
 		}
 	})
 }

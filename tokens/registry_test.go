@@ -225,6 +225,9 @@ func TestInfoOfAU2FKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		if err := c.Wink(t.Context()); err != nil {
+			t.Error(err)
+		}
 		if _, err := c.Info(t.Context()); !errors.Is(err, tokens.ErrNoCBOR) {
 			t.Errorf("got %v, want ErrNoCBOR", err)
 		}
@@ -267,6 +270,45 @@ func TestPulledOutInMidCommand(t *testing.T) {
 		defer cancel()
 		if !errors.Is(context.Cause(ctx), hid.ErrGone) {
 			t.Errorf("got cause %v, want ErrGone", context.Cause(ctx))
+		}
+	})
+}
+
+// teller is a bus that tells of an unplugging before its devices notice.
+type teller struct {
+	hid.Bus
+	gone chan hid.Info
+}
+
+func (b *teller) Watch(ctx context.Context, event func(hid.Event)) error {
+	select {
+	case info := <-b.gone:
+		event(hid.Event{Kind: hid.Detached, Info: info})
+	case <-ctx.Done():
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestPulledOutSaysTheBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := hid.NewMemoryBus()
+		attach(t, bus, hid.Info{ID: "k"}, &key{}, ctaphid.CapCBOR)
+		b := &teller{Bus: bus, gone: make(chan hid.Info)}
+		r, _ := watch(t, tokens.Config{}, b)
+		k := r.Keys()[0]
+		c, err := r.Open(t.Context(), k, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		began := time.Now()
+		go func() { b.gone <- k.Device() }()
+		if _, err := c.CBOR(t.Context(), []byte{byte(ctap2.CmdSelection)}, nil); !errors.Is(err, hid.ErrGone) {
+			t.Errorf("got %v, want ErrGone", err)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
 		}
 	})
 }

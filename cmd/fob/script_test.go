@@ -73,6 +73,8 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { _ = os.RemoveAll(dir) })
 			env.Setenv("SHORT", dir)
+			// With -race the program would otherwise take a second to end.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("FOBD_SOCKET", filepath.Join(dir, "s"))
 			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+bin)
 			return nil
@@ -220,7 +222,7 @@ func program(ts *testscript.TestScript, args []string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "FOBD_SOCKET", "SHORT"} {
+	for _, name := range []string{"PATH", "FOBD_SOCKET", "SHORT", "GORACE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd

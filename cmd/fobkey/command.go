@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -216,10 +217,11 @@ func run(ctx context.Context, p program) (err error) {
 		}
 		ready += " control=" + p.control
 		c := &control{key: p.key, quit: quit}
-		go func() { served <- c.serve(ctx, l) }()
+		var serving sync.WaitGroup
+		serving.Go(func() { served <- c.serve(ctx, l) })
 		defer func() {
 			quit()
-			<-served
+			serving.Wait()
 		}()
 	}
 	if err := p.key.on(ctx); err != nil {
@@ -239,7 +241,6 @@ func run(ctx context.Context, p program) (err error) {
 	case err := <-p.key.wanes:
 		return err
 	case err := <-served:
-		served <- err // for the one that waits above
 		return err
 	}
 }

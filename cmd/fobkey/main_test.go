@@ -11,6 +11,9 @@ import (
 // asProgram makes the test binary be fobkey itself.
 const asProgram = "FOBKEY_TEST_MAIN"
 
+// noSleep lets a program that is built with -race end at once.
+const noSleep = "GORACE=atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
@@ -23,7 +26,7 @@ func TestMain(m *testing.M) {
 func process(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Env = append(os.Environ(), asProgram+"=1", noSleep)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -49,7 +52,7 @@ func TestExitStatus(t *testing.T) {
 	} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], strings.Fields(line)...)
 		cmd.Dir = t.TempDir()
-		cmd.Env = append(os.Environ(), asProgram+"=1")
+		cmd.Env = append(os.Environ(), asProgram+"=1", noSleep)
 		out, _ := cmd.CombinedOutput()
 		if got := cmd.ProcessState.ExitCode(); got != want || want != 0 && !strings.HasPrefix(string(out), "fobkey: ") {
 			t.Errorf("fobkey %s: status %d, want %d: %s", line, got, want, out)

@@ -79,8 +79,12 @@ func TestErrorIs(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	for _, r := range []interface{ Timeout() time.Duration }{
-		api.KeyRequest{TimeoutMS: 1500}, api.TouchRequest{TimeoutMS: 1500}, api.RegisterRequest{TimeoutMS: 1500},
-		api.AssertRequest{TimeoutMS: 1500}, api.PINChangeRequest{TimeoutMS: 1500}, api.ResetRequest{TimeoutMS: 1500},
+		api.KeyRequest{TimeoutMS: 1500},
+		api.TouchRequest{TimeoutMS: 1500},
+		api.RegisterRequest{TimeoutMS: 1500},
+		api.AssertRequest{TimeoutMS: 1500},
+		api.PINChangeRequest{TimeoutMS: 1500},
+		api.ResetRequest{TimeoutMS: 1500},
 		api.PINSetRequest{TimeoutMS: 1500},
 	} {
 		if got := r.Timeout(); got != 1500*time.Millisecond {

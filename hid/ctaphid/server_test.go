@@ -164,6 +164,22 @@ func TestServerTotalMessageTimeout(t *testing.T) {
 	})
 }
 
+func TestServerTellsOnceOfAPersonWhoWasThereAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuthenticator()
+		a.cbor = func(_ context.Context, _ []byte, keepalive func(byte)) ([]byte, error) {
+			keepalive(ctaphid.StatusUPNeeded)
+			keepalive(ctaphid.StatusProcessing)
+			return []byte{0}, nil
+		}
+		dev := serve(t, ctaphid.NewServer(a, ctaphid.ServerConfig{}), 64)
+		cid := initRaw(t, dev)
+		send(t, dev, cid, ctaphid.CmdCBOR, []byte{0x0B})
+		want(t, dev, cid, ctaphid.CmdKeepalive, "\x02")
+		want(t, dev, cid, ctaphid.CmdCBOR, "\x00")
+	})
+}
+
 func TestServerKeepaliveCadence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuthenticator()

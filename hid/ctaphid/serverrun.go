@@ -15,14 +15,31 @@ type result struct {
 
 // run has the Authenticator answer a request and keeps the client company
 // meanwhile. All of a transaction's messages are sent by this goroutine, so no
-// KEEPALIVE follows the answer (CTAP 2.2, section 11.2.9.1.7).
+// KEEPALIVE follows the answer (CTAP 2.2, section 11.2.9.1.7). A client is told at
+// least once that the person was needed, however soon the person was there: it may
+// show that to somebody.
 func (c *serverConn) run(ctx context.Context, t *transaction, cmd Command, request []byte) {
 	var status atomic.Uint32
 	status.Store(uint32(StatusProcessing))
+	var asked atomic.Bool // for the person, at some time
+	told := false         // the client, of that
+	tell := func(s byte) {
+		told = told || s == StatusUPNeeded
+		c.keepalive(t, s)
+	}
+	finish := func(r result) {
+		if asked.Load() && !told {
+			tell(StatusUPNeeded)
+		}
+		c.answer(ctx, t, cmd, r)
+	}
 	changed := make(chan struct{}, 1)
 	answered := make(chan result, 1)
 	c.wg.Go(func() {
 		answered <- c.call(ctx, cmd, request, func(s byte) {
+			if s == StatusUPNeeded {
+				asked.Store(true)
+			}
 			if status.Swap(uint32(s)) != uint32(s) {
 				select {
 				case changed <- struct{}{}:
@@ -41,18 +58,18 @@ func (c *serverConn) run(ctx context.Context, t *transaction, cmd Command, reque
 	for {
 		select {
 		case r := <-answered:
-			c.answer(ctx, t, cmd, r)
+			finish(r)
 			return
 		case <-changed:
 		case <-timer.C:
 		}
 		select {
 		case r := <-answered:
-			c.answer(ctx, t, cmd, r)
+			finish(r)
 			return
 		default:
 		}
-		c.keepalive(t, byte(status.Load()))
+		tell(byte(status.Load()))
 		timer.Reset(keepaliveInterval)
 	}
 }

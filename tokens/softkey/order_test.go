@@ -237,7 +237,7 @@ func TestSeedMakesKeysRepeat(t *testing.T) {
 			r.PubKeyCredParams = []ctap2.CredentialParameter{{Alg: cose.EdDSA, Type: ctap2.TypePublicKey}}
 		}).AuthData)
 	}
-	if made() != made() {
+	if first, second := made(), made(); first != second {
 		t.Error("two keys of the same seed make different credentials")
 	}
 }

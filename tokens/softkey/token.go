@@ -29,8 +29,6 @@ type token struct {
 	began       time.Time
 }
 
-var protocols = []ctap2.PINUVProtocol{pinuv.One, pinuv.Two}
-
 // renewTokens gives every protocol a new key agreement key and a new token that is not in
 // use (CTAP 2.2, section 6.5.5.1: initialize, and resetPinUvAuthToken).
 func (a *Authenticator) renewTokens() {
