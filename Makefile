@@ -59,7 +59,7 @@ bench: ## benchmarks, as ratios against a floor in the same run
 	$(GO) test -run '^$$' -bench . -benchmem ./hid/... ./ctap2/... ./u2f/... ./tokens/... ./daemon/... ./cmd/...
 
 man: build ## man pages, in bin/man
-	$(BIN)/fob man $(BIN)/man
+	@for program in fob fobd fobkey; do $(BIN)/$$program man $(BIN)/man; done
 
 clean: ## remove what make built
 	rm -rf $(BIN)

@@ -107,6 +107,7 @@ and SIGINT stop it: running operations are cancelled on the key first.`,
 			return nil
 		},
 	})
+	root.AddCommand(manCommand())
 	return root
 }
 

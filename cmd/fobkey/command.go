@@ -162,6 +162,7 @@ The control socket takes lines and answers each by "ok" or "error: ...":
 	f.StringVar(&vendor, "vendor-id", "0", "USB vendor `number` of the kernel's device, such as 0x1209")
 	f.StringVar(&product, "product-id", "0", "USB product `number` of the kernel's device")
 	f.StringVar(&level, "log-level", "warn", "log from this `level` on: debug, info, warn or error")
+	cmd.AddCommand(manCommand())
 	return cmd
 }
 

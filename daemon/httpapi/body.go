@@ -14,7 +14,7 @@ import (
 )
 
 func invalid(format string, a ...any) *api.Error {
-	return &api.Error{Code: api.CodeInvalidRequest, Message: "httpapi: " + fmt.Sprintf(format, a...)}
+	return &api.Error{Code: api.CodeInvalidRequest, Message: fmt.Sprintf(format, a...)}
 }
 
 // readBody reads the whole body, at most limit bytes. Only a request that has been
@@ -37,7 +37,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64) 
 		clear(buf.Bytes())
 		return nil, &api.Error{
 			Code:    api.CodeTooLarge,
-			Message: fmt.Sprintf("httpapi: the body is longer than %d bytes", limit),
+			Message: fmt.Sprintf("the body is longer than %d bytes", limit),
 		}
 	case err != nil:
 		// The deadline stays: net/http still wants to read the rest before it answers.

@@ -27,7 +27,7 @@ func refuseBrowser(r *http.Request) *api.Error {
 	}
 	return &api.Error{
 		Code:    api.CodeDenied,
-		Message: "httpapi: web pages may not call; the request carries " + found,
+		Message: "web pages may not call; the request carries " + found,
 		Hint:    "call with Host: fobd or localhost, and without Origin, Referer and Sec-Fetch headers",
 	}
 }

@@ -22,7 +22,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, who policy.Acto
 	if negotiate(r.Header.Values("Accept"), typeNDJSON, typeJSON) == "" {
 		failWith(w, http.StatusNotAcceptable, &api.Error{
 			Code:    api.CodeInvalidRequest,
-			Message: "httpapi: none of the accepted media types can be given",
+			Message: "none of the accepted media types can be given",
 			Hint:    "accept " + typeNDJSON,
 		})
 		return

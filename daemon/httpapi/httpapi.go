@@ -115,7 +115,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	who, known := ActorFrom(r.Context())
 	if !known {
-		fail(w, &api.Error{Code: api.CodeDenied, Message: "httpapi: the kernel does not say who is calling"})
+		fail(w, &api.Error{Code: api.CodeDenied, Message: "the kernel does not say who is calling"})
 		return
 	}
 	switch path := r.URL.Path; {
@@ -142,7 +142,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !versioned || !known {
 			fail(w, &api.Error{
 				Code:    api.CodeUnknownOperation,
-				Message: "httpapi: no such operation: " + quote(path),
+				Message: "no such operation: " + quote(path),
 				Hint:    "GET /v1/openapi.json lists them",
 			})
 			return
@@ -164,7 +164,7 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	w.Header().Set("Allow", list)
 	failWith(w, http.StatusMethodNotAllowed, &api.Error{
 		Code:    api.CodeInvalidRequest,
-		Message: "httpapi: method not allowed: " + quote(r.Method),
+		Message: "method not allowed: " + quote(r.Method),
 		Hint:    "use " + list,
 	})
 	return false

@@ -16,7 +16,7 @@ func (h *Handler) operate(w http.ResponseWriter, r *http.Request, who policy.Act
 	if accept == "" {
 		failWith(w, http.StatusNotAcceptable, &api.Error{
 			Code:    api.CodeInvalidRequest,
-			Message: "httpapi: none of the accepted media types can be given",
+			Message: "none of the accepted media types can be given",
 			Hint:    "accept " + typeJSON + " or " + typeNDJSON,
 		})
 		return
@@ -29,7 +29,7 @@ func (h *Handler) operate(w http.ResponseWriter, r *http.Request, who policy.Act
 	if len(body) > 0 && !isJSON(r.Header.Get("Content-Type")) {
 		failWith(w, http.StatusUnsupportedMediaType, &api.Error{
 			Code:    api.CodeInvalidRequest,
-			Message: "httpapi: cannot read " + quote(r.Header.Get("Content-Type")),
+			Message: "cannot read " + quote(r.Header.Get("Content-Type")),
 			Hint:    "send Content-Type: " + typeJSON,
 		})
 		return

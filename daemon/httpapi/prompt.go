@@ -116,7 +116,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, who policy.Acto
 	defer clear(body)
 	p := h.prompts.find(id, who)
 	if p == nil {
-		fail(w, &api.Error{Code: api.CodeNotFound, Message: "httpapi: no such prompt", Hint: "its operation may be over"})
+		fail(w, &api.Error{Code: api.CodeNotFound, Message: "no such prompt", Hint: "its operation may be over"})
 		return
 	}
 	a := answer{gaveUp: true}
@@ -128,7 +128,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, who policy.Acto
 	}
 	if !p.give(a) {
 		clear(a.pin)
-		fail(w, &api.Error{Code: api.CodeConflict, Message: "httpapi: the prompt was answered or withdrawn before"})
+		fail(w, &api.Error{Code: api.CodeConflict, Message: "the prompt was answered or withdrawn before"})
 		return
 	}
 	send(w, http.StatusOK, struct{}{})

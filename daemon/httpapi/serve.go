@@ -83,7 +83,7 @@ type countedConn struct {
 }
 
 // busyBody is the answer to a connection over the limit.
-const busyBody = `{"error":{"code":"busy","message":"httpapi: too many connections","hint":"close idle ones"}}` + "\n"
+const busyBody = `{"error":{"code":"busy","message":"too many connections","hint":"close idle ones"}}` + "\n"
 
 // Accept implements [net.Listener]. A connection that cannot be served is answered and
 // closed here, so that the error of the listener itself is the only one to return.

@@ -72,7 +72,7 @@ func send(w http.ResponseWriter, status int, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		status = http.StatusInternalServerError
-		data = []byte(`{"error":{"code":"internal","message":"httpapi: the answer has no JSON form"}}`)
+		data = []byte(`{"error":{"code":"internal","message":"the answer has no JSON form"}}`)
 	}
 	data = append(data, '\n')
 	w.Header().Set("Content-Type", typeJSON)

@@ -50,7 +50,7 @@ func (s *stream) write(l api.Line) {
 	}
 	data, err := json.Marshal(l)
 	if err != nil {
-		l = api.Line{Error: &api.Error{Code: api.CodeInternal, Message: "httpapi: the answer has no JSON form"}}
+		l = api.Line{Error: &api.Error{Code: api.CodeInternal, Message: "the answer has no JSON form"}}
 		data, _ = json.Marshal(l)
 	}
 	if !s.started {

@@ -20,21 +20,21 @@ func (noUI) Show(api.Prompt) func() { return func() {} }
 
 func (noUI) PIN(_ context.Context, p api.Prompt) (api.Secret, error) {
 	return api.Secret{}, &api.Error{
-		Code: api.CodePINRequired, Message: "httpapi: a PIN is needed and nobody can be asked for it",
+		Code: api.CodePINRequired, Message: "a PIN is needed and nobody can be asked for it",
 		Hint: streamHint, Key: p.Key, Retries: p.Retries,
 	}
 }
 
 func (noUI) Choose(_ context.Context, p api.Prompt) (int, error) {
 	return 0, &api.Error{
-		Code: api.CodeInvalidRequest, Message: "httpapi: there is a choice and nobody can be asked",
+		Code: api.CodeInvalidRequest, Message: "there is a choice and nobody can be asked",
 		Hint: streamHint, Key: p.Key,
 	}
 }
 
 func (noUI) Confirm(_ context.Context, p api.Prompt) (bool, error) {
 	return false, &api.Error{
-		Code: api.CodeDenied, Message: "httpapi: a person must agree and nobody can be asked",
+		Code: api.CodeDenied, Message: "a person must agree and nobody can be asked",
 		Hint: streamHint, Key: p.Key,
 	}
 }
@@ -87,7 +87,7 @@ func (u *streamUI) ask(ctx context.Context, p api.Prompt) (answer, error) {
 	select {
 	case a := <-open.answered:
 		if a.gaveUp {
-			return answer{}, &api.Error{Code: api.CodeCancelled, Message: "httpapi: the person gave up", Key: p.Key}
+			return answer{}, &api.Error{Code: api.CodeCancelled, Message: "the person gave up", Key: p.Key}
 		}
 		return a, nil
 	case <-ctx.Done():

@@ -203,11 +203,14 @@ func (a account) WebAuthnCredentials() []webauthn.Credential { return a.credenti
 const maxDetail = 1000
 
 func invalid(format string, a ...any) *api.Error {
-	return &api.Error{Code: api.CodeInvalidRequest, Message: "relyingparty: " + fmt.Sprintf(format, a...)}
+	return &api.Error{Code: api.CodeInvalidRequest, Message: fmt.Sprintf(format, a...)}
 }
 
 func refuse(why string) *api.Error {
-	return &api.Error{Code: api.CodeVerifyFailed, Message: "relyingparty: " + why}
+	return &api.Error{
+		Code: api.CodeVerifyFailed, Message: "the relying party refuses: " + why,
+		Hint: "the response must be for these options and this origin, and unchanged",
+	}
 }
 
 func failed(err error) *api.Error { return refuse(detail(err)) }
@@ -217,9 +220,10 @@ func detail(err error) string {
 	s := err.Error()
 	var p *protocol.Error
 	if errors.As(err, &p) {
-		s = p.Details
+		// The library prints a missing cause as a nil error.
+		s = strings.TrimSuffix(p.Details, ": <nil>")
 		if p.DevInfo != "" && !strings.Contains(s, p.DevInfo) {
-			s += ": " + p.DevInfo
+			s += ": " + strings.TrimSuffix(p.DevInfo, ": <nil>")
 		}
 	}
 	if len(s) > maxDetail {
