@@ -11,7 +11,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -108,11 +107,10 @@ func New(cfg Config) (*Engine, error) {
 
 // Run watches for keys until ctx ends. Then new operations are refused, running ones are
 // cancelled on the key, and when the last one has ended and the emulated keys are switched
-// off, Run returns. The error is nil after such a stop. It must be called once.
+// off, Run returns nil. It must be called once.
 func (e *Engine) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	err := e.keys.Run(ctx)
+	// It returns when ctx ends, for no other reason.
+	_ = e.keys.Run(ctx)
 	e.mu.Lock()
 	e.stopped = true
 	if e.running == 0 {
@@ -122,10 +120,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.stop(errShuttingDown)
 	<-e.idle
 	e.emulated.close()
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // begin counts an operation in, and says whether it may run.

@@ -37,14 +37,13 @@ func (c *call) sentence(p *api.Prompt) string {
 	return "Answer" + why
 }
 
-// why says who asks and what for, or nothing when nothing is known.
+// why says who asks and what for. A program gives itself its name.
 func (c *call) why(p *api.Prompt) string {
-	s := ""
-	if p.Program != "" {
-		s = ": " + p.Program + " wants "
-	} else {
-		s = ": somebody wants "
+	program := printable(p.Program)
+	if program == "" {
+		program = "somebody"
 	}
+	s := ": " + program + " wants "
 	switch c.op.Name {
 	case api.OpRegister:
 		s += "to register it with " + p.RPID

@@ -15,6 +15,7 @@ import (
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/policy"
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 )
@@ -104,6 +105,24 @@ func TestTouchTimesOut(t *testing.T) {
 		}
 		if _, cancels := k.counts(); cancels != 1 {
 			t.Errorf("the key was cancelled %d times, want once", cancels)
+		}
+	})
+}
+
+func TestPromptIsPlainText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		k := newToy()
+		k.touches <- struct{}{}
+		l.plug("k1", k, toyServer)
+		p := &person{}
+		evil := policy.Actor{UID: alice.UID, PID: 1, Program: "a\x1b[2Jb\n"}
+		request := api.TouchRequest{Purpose: "x\x1b]0;y\x07\u202ez"}
+		if _, err := l.engine.Do(l.ctx, evil, api.OpTouch, decoder(request), p); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := p.seen[0].Message, "Touch Yubico Key k1: a[2Jb wants a touch (x]0;yz)"; got != want || p.seen[0].Purpose != "x]0;yz" {
+			t.Errorf("got %q and %q, want %q", got, p.seen[0].Purpose, want)
 		}
 	})
 }

@@ -424,6 +424,21 @@ func TestOnlyTheKeyWithTheCredentialBlinks(t *testing.T) {
 	})
 }
 
+func TestLongAllowList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.soft("k1", softkey.Config{})
+		p := &person{}
+		r := l.registers(creation("alice", ``, ``), p)
+		var list []*registered
+		for i := range 200 {
+			list = append(list, &registered{ID: api.Bytes(fmt.Sprintf("a credential of another key %d", i))})
+		}
+		l.asserts(request("discouraged", append(list, r)...), p, r)
+		l.fails(api.OpAssert, api.AssertRequest{Origin: origin, Options: request("discouraged", list...)}, p, api.CodeNoCredentials)
+	})
+}
+
 // What only the PIN can tell is found out before the key blinks for nothing.
 func TestKeyDoesNotBlinkForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -46,7 +46,9 @@ type InfoResult struct {
 	Info map[string]any `json:"info,omitempty"`
 }
 
-// TouchRequest asks for a touch of a key.
+// TouchRequest asks for a touch of a key. When no key is attached and none is named, the
+// daemon waits for one to be put in, if TimeoutMS is given or the person can see prompts;
+// so do [RegisterRequest] and [AssertRequest].
 type TouchRequest struct {
 	Key       string `json:"key,omitempty"`
 	Purpose   string `json:"purpose,omitempty"` // shown to the person, at most 200 characters

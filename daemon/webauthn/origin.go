@@ -90,7 +90,7 @@ func RPID(domain, rpID string) (string, error) {
 	}
 	if rpID != domain {
 		if err := checkDomain(rpID); err != nil {
-			return "", fmt.Errorf("%w: %v", ErrRPID, err)
+			return "", fmt.Errorf("%w: %w", ErrRPID, err)
 		}
 		if !strings.HasSuffix(domain, "."+rpID) {
 			return "", fmt.Errorf("%w: %q is not a parent domain of %q", ErrRPID, rpID, domain)

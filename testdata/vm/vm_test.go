@@ -515,3 +515,55 @@ func TestUnplugInMidOperationAndBack(t *testing.T) {
 	e.line(`"attached"`)
 	registerAndAssert(t, "")
 }
+
+func TestEmulatedKeyOfTheDaemonIsAKernelDevice(t *testing.T) {
+	startDaemon(t)
+	e := events(t)
+	run(t, "", bin("fob"), "emulate", "add", "--uhid", "shown")
+	attached := e.line(`"attached"`)
+	if !strings.Contains(attached, "/dev/hidraw") {
+		t.Fatalf("the event is %s, want a hidraw path in it", attached)
+	}
+	node := (&emulated{process: e}).node()
+	if out := run(t, "", "fido2-token", "-I", node); !strings.Contains(out, "FIDO_2_1") {
+		t.Errorf("fido2-token -I says %s", out)
+	}
+	run(t, "", bin("fob"), "touch", "--json")
+	registerAndAssert(t, "")
+	run(t, "", bin("fob"), "emulate", "remove", "shown")
+	e.line(`"detached"`)
+}
+
+// The rule in udev/ is what lets the daemon's own user open keys: no root, no capabilities.
+func TestDaemonWithoutPrivilegesUsesTheKey(t *testing.T) {
+	k := startKey(t)
+	dir, err := os.MkdirTemp("/run", "fobd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "fobd.sock")
+	run(t, "", "chown", "nobody:fobd", dir)
+	t.Setenv("FOBD_SOCKET", socket)
+	unprivileged := []string{"--reuid=nobody", "--regid=fobd", "--clear-groups", "--bounding-set=-all", "--no-new-privs"}
+	start(t, nil, "setpriv", append(unprivileged, bin("fobd"), "--user", "--socket", socket, "--state-dir", dir, "--config", "/dev/null")...)
+	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		if c, err := net.Dial("unix", socket); err == nil {
+			c.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("fobd does not listen")
+		}
+	}
+	if out := run(t, "", bin("fob"), "touch", "--json"); !strings.Contains(out, k.node()) {
+		t.Errorf("fob touch says %s, want %s", out, k.node())
+	}
+	// Another user, who is in no group, can neither open the key nor use the daemon.
+	other := []string{"--reuid=daemon", "--regid=daemon", "--clear-groups"}
+	for _, command := range [][]string{{"cat", k.node()}, {bin("fob"), "touch"}} {
+		if stdout, stderr, err := try(t, "", "setpriv", append(other, command...)...); err == nil || !strings.Contains(stderr, "ermission denied") {
+			t.Errorf("%v as another user: %v, %s%s; want permission denied", command, err, stdout, stderr)
+		}
+	}
+}
