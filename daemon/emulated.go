@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/hid"
@@ -73,7 +72,6 @@ type emulatedKey struct {
 	id     string // on the bus, while it is on
 	on     bool
 	cycles int // how often it was switched on
-	known  int // credentials when last counted
 
 	// While it is on:
 	off    context.CancelFunc
@@ -174,7 +172,7 @@ func (k *emulatedKey) describe(keys []*tokens.Key) api.EmulatedKey {
 		Power:       k.on,
 		Presence:    string(presence),
 		UV:          string(verification),
-		Credentials: k.credentials(),
+		Credentials: k.auth.CredentialCount(),
 		Waiting:     k.on && k.auth.Waiting() != nil,
 		UHID:        k.uhid,
 		State:       k.state,
@@ -185,24 +183,4 @@ func (k *emulatedKey) describe(keys []*tokens.Key) api.EmulatedKey {
 		}
 	}
 	return d
-}
-
-// countPatience is how long a key may take to say how many credentials it holds.
-const countPatience = 50 * time.Millisecond
-
-// credentials counts what the key stores. A key that is busy has as many as it had
-// when it was last asked.
-func (k *emulatedKey) credentials() int {
-	if k.auth.Waiting() != nil {
-		return k.known
-	}
-	count := make(chan int, 1)
-	go func() { count <- len(k.auth.Credentials()) }()
-	timer := time.NewTimer(countPatience)
-	defer timer.Stop()
-	select {
-	case k.known = <-count:
-	case <-timer.C:
-	}
-	return k.known
 }

@@ -89,11 +89,9 @@ func (s *session) withPIN(ctx context.Context, allowLast bool, use func(pin []by
 		}
 		p := s.c.prompt(api.PromptPIN, s.key)
 		p.Retries = &retries
-		switch {
-		case wrong:
-			p.Message = fmt.Sprintf("Wrong PIN. %s; %s left", p.Message, plural(retries, "try", "tries"))
-		case retries <= 3:
-			p.Message = fmt.Sprintf("%s; %s left", p.Message, plural(retries, "try", "tries"))
+		p.Message = fmt.Sprintf("%s; %s left", p.Message, plural(retries, "try", "tries"))
+		if wrong {
+			p.Message = "Wrong PIN. " + p.Message
 		}
 		pin, err := ask(ctx, s, p, s.c.ui.PIN)
 		if err != nil {

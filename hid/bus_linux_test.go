@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -394,13 +395,17 @@ func TestLinuxBusOpenNamesAnotherProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	// cat ends when its input does, and the lock goes with it.
-	command := exec.CommandContext(t.Context(), flock, "--no-fork", "-x", path, "sh", "-c", "echo held; exec cat")
+	command := exec.CommandContext(t.Context(), flock, "--no-fork", "-x", path, "cat")
 	input, _ := command.StdinPipe()
 	output, _ := command.StdoutPipe()
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := output.Read(make([]byte, 5)); err != nil {
+	// What comes back came from cat: the lock is held and the program's name is its.
+	if _, err := input.Write([]byte("held\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(output, make([]byte, 5)); err != nil {
 		t.Fatal(err)
 	}
 	var holders []hid.Holder

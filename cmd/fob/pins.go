@@ -100,9 +100,6 @@ func (ttyPINs) pin(ctx context.Context, p api.Prompt) (api.Secret, error) {
 	}
 	defer f.Close()
 	question := p.Message
-	if p.Retries != nil {
-		question += " (" + tries(*p.Retries) + ")"
-	}
 	if p.Kind != api.PromptNewPIN {
 		line, err := readTTY(ctx, f, question+": ", false)
 		return api.NewSecret(line), err

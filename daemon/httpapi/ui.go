@@ -16,6 +16,9 @@ type noUI struct{}
 
 const streamHint = "send Accept: " + typeNDJSON + " and answer the prompt with POST /v1/prompts/{id}"
 
+// Interactive tells the engine not to wait for a key that nobody can be asked to put in.
+func (noUI) Interactive() bool { return false }
+
 func (noUI) Show(api.Prompt) func() { return func() {} }
 
 func (noUI) PIN(_ context.Context, p api.Prompt) (api.Secret, error) {

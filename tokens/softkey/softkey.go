@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/fobd/fobd/ctap2"
@@ -98,6 +99,8 @@ type Authenticator struct {
 	u2f   apdu.Assembler
 	keys  keyCache
 	winks chan struct{}
+
+	stored atomic.Int64 // discoverable credentials, for who does not wait
 
 	// All below belong to the command that runs.
 	state    state

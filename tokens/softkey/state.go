@@ -105,6 +105,7 @@ func (a *Authenticator) apply(r *record) error {
 		// counter that moves back is what a cloned key looks like.
 		*s = state{root: *r.Root, Counter: s.Counter, aead: aead, attestation: att, pin: pinState{Retries: maxPINRetries, UVRetries: maxUVRetries}}
 		a.keys = keyCache{}
+		a.stored.Store(0)
 	case s.aead == nil:
 		return errors.New("softkey: state does not begin with its master key")
 	case r.PIN != nil:
@@ -128,6 +129,7 @@ func (a *Authenticator) apply(r *record) error {
 		})
 		s.discoverable = append(s.discoverable, c)
 		s.created = max(s.created, c.Created)
+		a.stored.Store(int64(len(s.discoverable)))
 	case r.Counter != 0:
 		if r.Counter < s.Counter {
 			return errors.New("softkey: stored counter moves back")
@@ -256,3 +258,7 @@ func (a *Authenticator) Credentials() []Credential {
 	}
 	return list
 }
+
+// CredentialCount is the number of discoverable credentials. Unlike [Authenticator.Credentials] it
+// does not wait for the command that runs.
+func (a *Authenticator) CredentialCount() int { return int(a.stored.Load()) }

@@ -85,6 +85,9 @@ func TestStateFileKeepsEverything(t *testing.T) {
 	if left, _, err := c.PINRetries(t.Context()); left != 7 || err != nil {
 		t.Errorf("retries are %d, %v; want 7", left, err)
 	}
+	if n := a.CredentialCount(); n != 1 {
+		t.Errorf("%d credentials, want 1", n)
+	}
 	if list := a.Credentials(); len(list) != 1 || list[0].User.Name != "alice" || list[0].RPID != rpID {
 		t.Errorf("the credentials are %+v", list)
 	}
