@@ -463,7 +463,7 @@ func TestSSHKeygenWaitsForTheDaemon(t *testing.T) {
 	e.line(`"attached"`)
 	k.must("touch off")
 	touch := start(t, nil, bin("fob"), "touch", "--json", "--purpose", "before ssh")
-	e.line(`"touch"`)
+	e.line(`"kind":"touch","operation":"touch"`)
 	path := filepath.Join(t.TempDir(), "id")
 	ssh := start(t, nil, "ssh-keygen", "-q", "-t", "ecdsa-sk", "-N", "", "-C", "alice", "-f", path)
 	// libfido2 tries for 21 s; that it has not failed after a while shows that it waits.
@@ -501,7 +501,7 @@ func TestUnplugInMidOperationAndBack(t *testing.T) {
 	registerAndAssert(t, "")
 	k.must("touch off")
 	touch := start(t, nil, bin("fob"), "touch", "--json")
-	e.line(`"touch"`)
+	e.line(`"kind":"touch","operation":"touch"`)
 	k.must("power off")
 	if _, err := touch.wait(); err == nil {
 		t.Error("fob touch succeeds though the key was pulled out")
