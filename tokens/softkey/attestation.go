@@ -1,6 +1,7 @@
 package softkey
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	crand "crypto/rand"
@@ -105,9 +106,9 @@ func (r *root) attestation() (*attestation, error) {
 // AttestationCA returns the certificate, in DER, of the CA that the key's attestation
 // certificate is from, for the trust anchors of a relying party under test.
 func (a *Authenticator) AttestationCA() []byte {
-	a.turn <- struct{}{}
-	defer func() { <-a.turn }()
-	return a.state.CA
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return bytes.Clone(a.state.CA)
 }
 
 // attest makes the attestation statement for authenticator data (WebAuthn Level 3,

@@ -2,6 +2,7 @@ package softkey
 
 import (
 	"crypto/subtle"
+	"errors"
 	"unicode/utf8"
 
 	"github.com/fobd/fobd/ctap2"
@@ -127,7 +128,7 @@ func (a *Authenticator) storePIN(p ctap2.PINUVProtocol, secret, newPINEnc []byte
 	}
 	pin, err := pinuv.UnpadPIN(padded)
 	length := utf8.RuneCount(pin)
-	if err != nil || !utf8.Valid(pin) || length < minPINLength || len(pin) > maxPINLength {
+	if err != nil || !utf8.Valid(pin) || uint(length) < a.cfg.MinPINLength || len(pin) > maxPINLength {
 		return ctap2.ErrPINPolicyViolation
 	}
 	hash := pinuv.PINHash(pin)
@@ -237,21 +238,23 @@ func (a *Authenticator) getPINTokenWithPermissions(r *ctap2.ClientPINRequest) ([
 	return a.tokenForPIN(r, permissions)
 }
 
-// permissions checks what a token is asked for (CTAP 2.2, sections 6.5.5.7.2 and 6.5.5.7.3).
+// permissions checks what a token is asked for (CTAP 2.2, sections 6.5.5.7.2 and
+// 6.5.5.7.3, steps 1 to 4).
 func (a *Authenticator) permissions(r *ctap2.ClientPINRequest) (ctap2.Permission, error) {
+	// Step 1: mandatory parameters; the RP ID is one with mc and ga (section 6.5.5.7, table of
+	// permissions).
+	if r.Permissions == nil || *r.Permissions&tokenPermissions != 0 && r.RPID == "" {
+		return 0, ctap2.ErrMissingParameter
+	}
+	// Step 2.
 	if err := checkProtocol(r); err != nil {
 		return 0, err
 	}
-	if r.Permissions == nil {
-		return 0, ctap2.ErrMissingParameter
-	}
 	asked := *r.Permissions & knownPermissions // undefined ones are ignored
 	switch {
-	case *r.Permissions == 0:
+	case *r.Permissions == 0: // step 3
 		return 0, ctap2.ErrInvalidParameter
-	case asked&tokenPermissions != 0 && r.RPID == "":
-		return 0, ctap2.ErrMissingParameter
-	case asked&^tokenPermissions != 0:
+	case asked&^tokenPermissions != 0: // step 4
 		return 0, ctap2.ErrUnauthorizedPermission
 	}
 	return asked, nil
@@ -305,6 +308,22 @@ func (a *Authenticator) getUVToken(c *command, r *ctap2.ClientPINRequest) ([]byt
 		return nil, err
 	}
 	return a.giveToken(r, secret, permissions, true)
+}
+
+// verifyFor verifies the person for makeCredential or getAssertion and gives the status
+// of section 6.1.2, step 11.2.3, and section 6.2.2, step 6.2.3, of CTAP 2.2, which sends a platform
+// of CTAP 2.0 on to the PIN.
+func (a *Authenticator) verifyFor(c *command, prompt *Prompt) error {
+	err := a.verifyUser(c, prompt)
+	switch {
+	case !errors.Is(err, ctap2.ErrUVInvalid) && !errors.Is(err, ctap2.ErrUVBlocked) && !errors.Is(err, ctap2.ErrOperationDenied):
+		return err // nil, the person's time is over, the platform has cancelled
+	case a.state.pin.set():
+		return ctap2.ErrPUATRequired
+	case a.state.pin.UVRetries == 0:
+		return ctap2.ErrPINBlocked
+	}
+	return ctap2.ErrOperationDenied
 }
 
 // verifyUser is performBuiltInUv (CTAP 2.2, section 6.5.3.1): a touch of the sensor, which

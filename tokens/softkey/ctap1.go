@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 
+	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/cose"
 	"github.com/fobd/fobd/u2f"
 	"github.com/fobd/fobd/u2f/apdu"
@@ -85,16 +86,17 @@ func (a *Authenticator) register(c apdu.Command) ([]byte, error) {
 	return response.Marshal()
 }
 
-// authenticate: FIDO U2F Raw Message Formats 1.2, section 5. CTAP 2.2, section 10.3: a
-// credential that needs user verification is not for U2F, and neither is one of another
-// algorithm or a discoverable one.
+// authenticate: FIDO U2F Raw Message Formats 1.2, section 5. A credential that needs user
+// verification is not for U2F, which has none (CTAP 2.2, section 12.1, level 3; a key handle is
+// the credential id that level 2 asks for), and neither is one of another algorithm or a
+// discoverable one.
 func (a *Authenticator) authenticate(c apdu.Command) ([]byte, error) {
 	r, err := u2f.ParseAuthenticateRequest(c)
 	if err != nil {
 		return nil, err
 	}
 	known := a.openID(r.KeyHandle, r.Application)
-	if known == nil || known.Alg != cose.ES256 || known.CredProtect > 1 {
+	if known == nil || known.Alg != cose.ES256 || known.CredProtect == ctap2.CredProtectUVRequired {
 		return nil, u2f.ErrWrongData
 	}
 	presence := byte(0)

@@ -262,6 +262,11 @@ func (s *FileStore) load(apply func(record []byte) error) error {
 		s.number++
 		s.lastTag = bytes.Clone(sealed[n-s.aead.Overhead():])
 	}
+	if s.number == 0 && s.size != info.Size() {
+		// The first record came with the file, in one rename: no crash cuts it off, and a
+		// fresh key must not take the place of what is left.
+		return fmt.Errorf("record 0: %w", ErrStateDamaged)
+	}
 	// What is after the last whole record must not become part of the next.
 	if s.size != info.Size() {
 		if err := s.file.Truncate(s.size); err != nil {

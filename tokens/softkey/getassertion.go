@@ -51,18 +51,17 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 		wantUP = o.UP == nil || *o.UP
 	}
 	// Step 5: alwaysUv, where the person is asked for anything.
-	if a.cfg.AlwaysUV && wantUP && r.PINUVAuthParam == nil && !wantUV {
-		if there, _ := a.user.sensor(); there {
-			wantUV = true
-		} else if a.state.pin.set() {
-			return nil, ctap2.ErrPUATRequired
-		} else {
-			return nil, ctap2.ErrOperationDenied
+	if a.cfg.AlwaysUV && wantUP {
+		var err error
+		if wantUV, err = a.alwaysUV(r.PINUVAuthParam != nil); err != nil {
+			return nil, err
 		}
 	}
-	// Step 6.
+	// Step 6: on a key that is not protected, pinUvAuthParam says nothing.
 	var t *token
+	interacted := false
 	switch {
+	case !a.protected():
 	case r.PINUVAuthParam != nil:
 		var err error
 		t, err = a.authorize(r.PINUVAuthProtocol, r.ClientDataHash, *r.PINUVAuthParam, ctap2.PermissionGetAssertion, r.RPID)
@@ -71,18 +70,20 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 		}
 		uv, up = true, t.present
 	case wantUV:
-		if err := a.verifyUser(c, prompt); err != nil {
+		if err := a.verifyFor(c, prompt); err != nil {
 			return nil, err
 		}
-		uv, up = true, true
+		uv, interacted = true, true
 	}
 	// Step 7: the applicable credentials.
 	found := a.applicable(r, uv)
 	if len(found) == 0 {
 		return nil, ctap2.ErrNoCredentials
 	}
-	// Step 9: user presence.
-	if wantUP {
+	switch {
+	case interacted: // step 8: the touch of the sensor is one, asked for or not
+		up = true
+	case wantUP: // step 9
 		if !up {
 			if err := a.touch(c, prompt); err != nil {
 				return nil, err
@@ -92,7 +93,7 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 		if t != nil {
 			t.spend()
 		}
-	} else {
+	default:
 		up = false
 	}
 	// Step 10: extensions.

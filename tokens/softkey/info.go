@@ -1,6 +1,8 @@
 package softkey
 
 import (
+	"slices"
+
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/pinuv"
 )
@@ -18,8 +20,8 @@ func yes(b bool) *bool { return &b }
 
 // Info returns what getInfo answers now.
 func (a *Authenticator) Info() *ctap2.Info {
-	a.turn <- struct{}{}
-	defer func() { <-a.turn }()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.info()
 }
 
@@ -41,8 +43,8 @@ func (a *Authenticator) info() *ctap2.Info {
 		PINUVAuthProtocols:       []ctap2.PINUVProtocol{pinuv.Two, pinuv.One},
 		MaxCredentialCountInList: maxListCount,
 		MaxCredentialIDLength:    maxCredentialID,
-		Transports:               []string{"usb"},
-		MinPINLength:             minPINLength,
+		Transports:               slices.Clone(a.cfg.Transports),
+		MinPINLength:             a.cfg.MinPINLength,
 		FirmwareVersion:          a.cfg.FirmwareVersion,
 		MaxPINLength:             maxPINLength,
 	}

@@ -3,6 +3,7 @@ package softkey
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"slices"
 	"unicode/utf8"
@@ -47,6 +48,17 @@ func (a *Authenticator) protected() bool {
 	return there || a.state.pin.set()
 }
 
+// alwaysUV says, for the option alwaysUv, whether built-in user verification is to be done; param
+// is whether there is a pinUvAuthParam (section 6.1.2, step 6, and section 6.2.2, step 5).
+func (a *Authenticator) alwaysUV(param bool) (bool, error) {
+	there, _ := a.user.sensor()
+	if !a.protected() || !there && !param {
+		// The option clientPin is there, whether a PIN is set or not: with one it will work.
+		return false, ctap2.ErrPUATRequired
+	}
+	return !param, nil
+}
+
 // makeCredential answers authenticatorMakeCredential; the steps are those of CTAP 2.2,
 // section 6.1.2.
 func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialRequest) ([]byte, error) {
@@ -85,13 +97,10 @@ func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialReques
 		}
 	}
 	// Step 6: alwaysUv.
-	if a.cfg.AlwaysUV && r.PINUVAuthParam == nil && !wantUV {
-		if there, _ := a.user.sensor(); there {
-			wantUV = true
-		} else if a.state.pin.set() {
-			return nil, ctap2.ErrPUATRequired
-		} else {
-			return nil, ctap2.ErrOperationDenied
+	if a.cfg.AlwaysUV {
+		var err error
+		if wantUV, err = a.alwaysUV(r.PINUVAuthParam != nil); err != nil {
+			return nil, err
 		}
 	}
 	// Step 7: makeCredUvNotRqd lets only discoverable credentials need verification.
@@ -105,10 +114,11 @@ func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialReques
 	if r.EnterpriseAttestation != 0 {
 		return nil, ctap2.ErrInvalidParameter
 	}
-	// Step 11.
+	// Step 11: on a key that is not protected, pinUvAuthParam says nothing.
 	var t *token
 	var err error
 	switch {
+	case !a.protected():
 	case r.PINUVAuthParam != nil:
 		t, err = a.authorize(r.PINUVAuthProtocol, r.ClientDataHash, *r.PINUVAuthParam, ctap2.PermissionMakeCredential, r.RP.ID)
 		if err != nil {
@@ -117,7 +127,7 @@ func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialReques
 		uv = true
 		up = t.present
 	case wantUV:
-		if err := a.verifyUser(c, prompt); err != nil {
+		if err := a.verifyFor(c, prompt); err != nil {
 			return nil, err
 		}
 		uv, up = true, true
@@ -130,7 +140,9 @@ func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialReques
 			continue
 		}
 		if !up {
-			if err := a.touch(c, prompt); err != nil {
+			// Whatever the person does, and if it is nothing; but a cancelled request ends
+			// as such.
+			if err := a.touch(c, prompt); errors.Is(err, ctap2.ErrKeepaliveCancel) {
 				return nil, err
 			}
 		}

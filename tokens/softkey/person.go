@@ -49,8 +49,10 @@ type person struct {
 	armed        bool          // a touch that nobody has asked for yet
 	waiting      *Prompt       // what the key blinks for
 	changed      chan struct{} // closed and renewed at every change
+	unplugged    int           // above 0: nobody can touch the key
 	u2fSince     time.Time     // when the U2F request that polls for a touch began
 	u2fLast      time.Time     // its last poll
+	u2fOver      *time.Timer   // calls announce when the polls stop; nil: not announced
 }
 
 // u2fPatience is how long after the last poll a U2F request still counts as waiting.
@@ -106,10 +108,23 @@ func (p *person) setVerification(v Verification) error {
 	return nil
 }
 
+// forget drops a touch that nobody has asked for, and a U2F request that waits for one.
 func (p *person) forget() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.armed, p.u2fLast = false, time.Time{}
+	announced := p.stopU2F()
+	p.mu.Unlock()
+	if announced {
+		p.announce(nil)
+	}
+}
+
+// unplug with 1 ends all waiting for the person, with -1 allows it again.
+func (p *person) unplug(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unplugged += n
+	p.change()
 }
 
 // SetPresence changes what the person does, also about a key that blinks already.
@@ -150,8 +165,11 @@ func (a *Authenticator) Waiting() *Prompt {
 }
 
 // touch blinks until the person has decided (CTAP 2.2, section 6.1.2, step 14 and its
-// like): nil, ErrOperationDenied, ErrUserActionTimeout or ErrKeepaliveCancel.
+// like): nil, ErrOperationDenied, ErrUserActionTimeout or ErrKeepaliveCancel. The caller holds
+// a.mu, which is free meanwhile.
 func (a *Authenticator) touch(c *command, prompt *Prompt) error {
+	a.mu.Unlock()
+	defer a.mu.Lock()
 	c.keepalive(ctap2.KeepaliveUPNeeded)
 	defer c.keepalive(ctap2.KeepaliveProcessing)
 	return a.user.decide(c.ctx, prompt)
@@ -192,6 +210,8 @@ func (p *person) decide(ctx context.Context, prompt *Prompt) error {
 		var err error
 		left := time.Duration(-1)
 		switch {
+		case p.unplugged > 0:
+			decided, err = true, ctap2.ErrKeepaliveCancel
 		case p.armed, p.presence == PresenceGrant:
 			p.armed, decided = false, true
 		case p.presence == PresenceDeny:
@@ -237,24 +257,64 @@ func (p *person) announce(prompt *Prompt) {
 // present answers a U2F request, which does not wait but is repeated by the client
 // until the person has touched the key (FIDO U2F Raw Message Formats 1.2, section 3.3).
 func (p *person) present() bool {
+	granted, show := p.poll()
+	for _, prompt := range show {
+		p.announce(prompt)
+	}
+	return granted
+}
+
+// poll is present, and says what to announce.
+func (p *person) poll() (granted bool, show []*Prompt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.presence == PresenceDeny {
+		return false, nil
+	}
 	now := time.Now()
 	if p.u2fLast.IsZero() || now.Sub(p.u2fLast) >= u2fPatience {
 		p.u2fSince = now
 	}
 	p.u2fLast = now
-	granted := false
 	switch {
 	case p.armed, p.presence == PresenceGrant:
 		granted = true
 	case p.presence == PresenceDelay:
 		granted = now.Sub(p.u2fSince) >= p.delay
 	}
-	if granted {
-		p.armed, p.u2fLast = false, time.Time{}
+	switch {
+	case !granted && p.u2fOver == nil:
+		p.u2fOver = time.AfterFunc(u2fPatience, p.patienceOver)
+		return false, []*Prompt{{}}
+	case !granted:
+		p.u2fOver.Reset(u2fPatience)
+		return false, nil
 	}
-	return granted
+	p.armed, p.u2fLast = false, time.Time{}
+	if p.stopU2F() {
+		return true, []*Prompt{nil}
+	}
+	return true, []*Prompt{{}, nil}
+}
+
+// stopU2F says whether a U2F request was announced, and that it is over; p.mu is held.
+func (p *person) stopU2F() bool {
+	if p.u2fOver == nil {
+		return false
+	}
+	p.u2fOver.Stop()
+	p.u2fOver = nil
+	return true
+}
+
+// patienceOver announces the end of a U2F request that the client has given up.
+func (p *person) patienceOver() {
+	p.mu.Lock()
+	over := p.u2fOver != nil && time.Since(p.u2fLast) >= u2fPatience && p.stopU2F()
+	p.mu.Unlock()
+	if over {
+		p.announce(nil)
+	}
 }
 
 // sensor says whether there is built-in user verification, and whether it knows the

@@ -7,15 +7,17 @@
 package softkey
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdh"
 	crand "crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/fobd/fobd/ctap2"
@@ -82,10 +84,17 @@ type Config struct {
 	// MaxCredentials is the room for discoverable credentials; 0 means
 	// [DefaultMaxCredentials].
 	MaxCredentials int
+	// MinPINLength is in code points, 4 to 63; 0 means 4, the least that CTAP 2.2,
+	// section 6.5.1 allows.
+	MinPINLength uint
+	// Transports are told by getInfo; empty for "usb" (WebAuthn Level 3, section 5.8.4).
+	Transports []string
 	// FirmwareVersion is told by getInfo; 0 leaves it out.
 	FirmwareVersion uint
 	// OnPrompt, if not nil, is called when the key begins to blink, and with
-	// a nil prompt when it ends. It must return at once.
+	// a nil prompt when it ends. A U2F request blinks while the client repeats it. It must
+	// return at once; it may call the methods that only look ([Authenticator.Info],
+	// [Authenticator.Credentials]), Touch and the setters.
 	OnPrompt func(*Prompt)
 }
 
@@ -97,12 +106,13 @@ type Authenticator struct {
 	rand  io.Reader
 	user  *person
 	u2f   apdu.Assembler
-	keys  keyCache
 	winks chan struct{}
 
-	stored atomic.Int64 // discoverable credentials, for who does not wait
-
-	// All below belong to the command that runs.
+	// mu guards what follows. The command whose turn it is holds it, but not while it waits
+	// for the person, so that others can look at the key meanwhile; only who has the
+	// turn changes anything.
+	mu       sync.Mutex
+	keys     keyCache
 	state    state
 	volatile volatile
 }
@@ -151,6 +161,15 @@ func New(cfg Config) (*Authenticator, error) {
 	if cfg.MaxCredentials <= 0 {
 		cfg.MaxCredentials = DefaultMaxCredentials
 	}
+	if cfg.MinPINLength == 0 {
+		cfg.MinPINLength = minPINLength
+	}
+	if cfg.MinPINLength < minPINLength || cfg.MinPINLength > maxPINLength {
+		return nil, fmt.Errorf("softkey: a minimum PIN length of %d is not within %d and %d", cfg.MinPINLength, minPINLength, maxPINLength)
+	}
+	if len(cfg.Transports) == 0 {
+		cfg.Transports = []string{"usb"}
+	}
 	p, err := newPerson(cfg)
 	if err != nil {
 		return nil, err
@@ -164,7 +183,7 @@ func New(cfg Config) (*Authenticator, error) {
 		winks: make(chan struct{}, 1),
 	}
 	if cfg.Seed != nil {
-		a.rand = rand.NewChaCha8(sha256.Sum256(cfg.Seed))
+		a.rand = rand.NewChaCha8(seed(cfg.Seed, 0))
 	}
 	if err := a.load(); err != nil {
 		return nil, err
@@ -173,10 +192,32 @@ func New(cfg Config) (*Authenticator, error) {
 	return a, nil
 }
 
-// Close ends the key. Commands afterwards are answered as if the store had failed.
-func (a *Authenticator) Close() error {
+// seed gives the random stream of the nth time that a stored state was loaded: were it the same
+// each time, the key pairs and nonces of the last time would come again.
+func seed(s []byte, n uint64) [32]byte {
+	if n == 0 {
+		return sha256.Sum256(s)
+	}
+	return sha256.Sum256(binary.BigEndian.AppendUint64(bytes.Clone(s), n))
+}
+
+// interrupt takes the turn away from a command that waits for the person, which is answered
+// CTAP2_ERR_KEEPALIVE_CANCEL. The caller calls the function that it gets to give the turn back.
+func (a *Authenticator) interrupt() (done func()) {
+	a.user.unplug(1)
 	a.turn <- struct{}{}
-	defer func() { <-a.turn }()
+	a.mu.Lock()
+	return func() {
+		a.user.unplug(-1)
+		a.mu.Unlock()
+		<-a.turn
+	}
+}
+
+// Close ends the key, also while a command waits for the person. Commands afterwards are answered
+// as if the store had failed.
+func (a *Authenticator) Close() error {
+	defer a.interrupt()()
 	if a.cfg.Store == nil {
 		return nil
 	}
@@ -185,10 +226,9 @@ func (a *Authenticator) Close() error {
 
 // PowerCycle is pulling the key out and putting it in again: the block after three wrong
 // PINs ends, PIN/UV auth tokens are gone, and the reset window begins (CTAP 2.2,
-// sections 6.5.5 and 6.6). Stored credentials stay.
+// sections 6.5.5 and 6.6). Stored credentials stay. A command that waits for the person ends.
 func (a *Authenticator) PowerCycle() {
-	a.turn <- struct{}{}
-	defer func() { <-a.turn }()
+	defer a.interrupt()()
 	a.powerUp()
 }
 
@@ -223,6 +263,8 @@ func (a *Authenticator) CBOR(ctx context.Context, request []byte, keepalive func
 		return status(ctap2.ErrKeepaliveCancel), nil
 	}
 	defer func() { <-a.turn }()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	response, err := a.command(&command{ctx: ctx, keepalive: keepalive}, request)
 	if err != nil {
 		return status(ctap2.StatusOf(err)), nil
@@ -288,6 +330,10 @@ func (a *Authenticator) MSG(ctx context.Context, request []byte, _ func(status b
 		return apdu.Response{SW: u2f.ErrConditionsNotSatisfied}.Marshal(), nil
 	}
 	defer func() { <-a.turn }()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	// CTAP 2.2, section 6.3: any other command ends the state of getNextAssertion.
+	a.volatile.assertions = nil
 	return a.message(request).Marshal(), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/fobd/fobd/ctap2"
@@ -26,6 +27,7 @@ type state struct {
 	pin          pinState
 	discoverable []*credential // the oldest first
 	created      uint64        // Created of the youngest
+	starts       uint64        // how often a seeded key was loaded
 
 	aead        cipher.AEAD // for ids
 	attestation *attestation
@@ -54,6 +56,7 @@ type record struct {
 	Counter    uint32      `cbor:"2,keyasint,omitempty"`
 	PIN        *pinState   `cbor:"3,keyasint,omitempty"`
 	Credential *credential `cbor:"4,keyasint,omitempty"` // replaces the one of the same RP and user
+	Starts     uint64      `cbor:"5,keyasint,omitempty"` // how often a seeded key was loaded
 }
 
 // Store keeps an authenticator's state as a sequence of records. One goroutine uses it
@@ -103,9 +106,8 @@ func (a *Authenticator) apply(r *record) error {
 		}
 		// CTAP 2.2, section 6.6 does not ask for a counter that goes on, but a
 		// counter that moves back is what a cloned key looks like.
-		*s = state{root: *r.Root, Counter: s.Counter, aead: aead, attestation: att, pin: pinState{Retries: maxPINRetries, UVRetries: maxUVRetries}}
+		*s = state{root: *r.Root, Counter: s.Counter, starts: s.starts, aead: aead, attestation: att, pin: pinState{Retries: maxPINRetries, UVRetries: maxUVRetries}}
 		a.keys = keyCache{}
-		a.stored.Store(0)
 	case s.aead == nil:
 		return errors.New("softkey: state does not begin with its master key")
 	case r.PIN != nil:
@@ -129,12 +131,13 @@ func (a *Authenticator) apply(r *record) error {
 		})
 		s.discoverable = append(s.discoverable, c)
 		s.created = max(s.created, c.Created)
-		a.stored.Store(int64(len(s.discoverable)))
 	case r.Counter != 0:
 		if r.Counter < s.Counter {
 			return errors.New("softkey: stored counter moves back")
 		}
 		s.Counter = r.Counter
+	case r.Starts != 0:
+		s.starts = r.Starts
 	default:
 		return errors.New("softkey: empty record in the state")
 	}
@@ -157,10 +160,26 @@ func (a *Authenticator) load() error {
 			return err
 		}
 		if records > 0 {
-			return a.compact(records)
+			if err := a.compact(records); err != nil {
+				return err
+			}
+			return a.reseed()
 		}
 	}
 	return a.wipe()
+}
+
+// reseed makes the stream of random numbers of a seeded key go on after it was loaded. That it
+// was loaded is durable before the first number is drawn.
+func (a *Authenticator) reseed() error {
+	if a.cfg.Seed == nil {
+		return nil
+	}
+	if err := a.save(&record{Starts: a.state.starts + 1}); err != nil {
+		return err
+	}
+	a.rand = rand.NewChaCha8(seed(a.cfg.Seed, a.state.starts))
+	return nil
 }
 
 // compactSlack is how many superseded records are worth a rewrite at start.
@@ -183,13 +202,23 @@ func (a *Authenticator) compact(records int) error {
 func (a *Authenticator) records() ([][]byte, error) {
 	s := &a.state
 	list := []*record{{Root: &s.root}, {PIN: &s.pin}}
-	if s.Counter > 0 {
-		list = append(list, &record{Counter: s.Counter})
-	}
+	list = append(list, s.lasting()...)
 	for _, c := range s.discoverable {
 		list = append(list, &record{Credential: c})
 	}
 	return marshalAll(list)
+}
+
+// lasting are the records of what a reset does not take away.
+func (s *state) lasting() []*record {
+	var list []*record
+	if s.Counter > 0 {
+		list = append(list, &record{Counter: s.Counter})
+	}
+	if s.starts > 0 {
+		list = append(list, &record{Starts: s.starts})
+	}
+	return list
 }
 
 func marshalAll(list []*record) ([][]byte, error) {
@@ -215,9 +244,7 @@ func (a *Authenticator) wipe() error {
 	if a.cfg.Store != nil {
 		// What was there before must not be found in the store any more.
 		list := []*record{{Root: fresh}}
-		if a.state.Counter > 0 {
-			list = append(list, &record{Counter: a.state.Counter})
-		}
+		list = append(list, a.state.lasting()...)
 		records, err := marshalAll(list)
 		if err != nil {
 			return err
@@ -250,15 +277,20 @@ type Credential struct {
 
 // Credentials lists the discoverable credentials, the oldest first.
 func (a *Authenticator) Credentials() []Credential {
-	a.turn <- struct{}{}
-	defer func() { <-a.turn }()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var list []Credential
 	for _, c := range a.state.discoverable {
-		list = append(list, Credential{ID: slices.Clone(c.ID), RPID: c.RPID, User: c.User, Algorithm: c.Alg.String(), CredProtect: c.CredProtect})
+		user := c.User
+		user.ID = slices.Clone(user.ID)
+		list = append(list, Credential{ID: slices.Clone(c.ID), RPID: c.RPID, User: user, Algorithm: c.Alg.String(), CredProtect: c.CredProtect})
 	}
 	return list
 }
 
-// CredentialCount is the number of discoverable credentials. Unlike [Authenticator.Credentials] it
-// does not wait for the command that runs.
-func (a *Authenticator) CredentialCount() int { return int(a.stored.Load()) }
+// CredentialCount is the number of discoverable credentials.
+func (a *Authenticator) CredentialCount() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.state.discoverable)
+}

@@ -2,6 +2,7 @@ package softkey_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -209,8 +210,14 @@ func TestDamageIsFoundOrHarmless(t *testing.T) {
 		}
 	}
 	const header, record = 16, 8 + 24 + 16 // the shortest a record can be
-	for end := header; end < len(whole); end++ {
-		if n, err := lost(whole[:end]); err != nil || n >= all {
+	first := header + 8 + int(binary.BigEndian.Uint32(whole[header:]))
+	for end := header + 1; end < len(whole); end++ {
+		n, err := lost(whole[:end])
+		if end < first { // no crash does that, and nothing is left
+			if !errors.Is(err, softkey.ErrStateDamaged) {
+				t.Fatalf("cut at %d: %v, want damaged", end, err)
+			}
+		} else if err != nil || n >= all {
 			t.Fatalf("cut at %d: %d records, %v", end, n, err)
 		}
 	}
@@ -332,14 +339,17 @@ func TestPowerLostAtEveryWrite(t *testing.T) {
 func FuzzStateFile(f *testing.F) {
 	dir := f.TempDir()
 	path := filepath.Join(dir, "state")
+	// The same key in every process that fuzzes: what one finds the others can open.
+	if err := os.WriteFile(softkey.KeyPath(path), make([]byte, 32), 0o600); err != nil {
+		f.Fatal(err)
+	}
 	store, err := softkey.OpenFile(path)
 	if err != nil {
 		f.Fatal(err)
 	}
-	if _, err := softkey.New(softkey.Config{Store: store}); err != nil {
-		f.Fatal(err)
-	}
-	store.Close()
+	a, c := newKey(f, softkey.Config{Store: store})
+	counter(f, c, credentialID(f, register(f, c, resident)))
+	a.Close()
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		f.Fatal(err)
@@ -358,8 +368,11 @@ func FuzzStateFile(f *testing.F) {
 		defer store.Close()
 		_, err = softkey.New(softkey.Config{Store: store})
 		var state *softkey.StateError
-		if err != nil && !errors.As(err, &state) && !bytes.Equal(contents, whole) {
-			t.Logf("not about the file: %v", err)
+		switch {
+		case err != nil && (!errors.As(err, &state) || state.Path != path):
+			t.Errorf("%v, want a StateError that names the file", err)
+		case err != nil && bytes.HasPrefix(contents, whole) && bytes.Trim(contents[len(whole):], "\x00") == nil:
+			t.Errorf("the whole file: %v", err)
 		}
 	})
 }
