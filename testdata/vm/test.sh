@@ -7,6 +7,7 @@ missing=
 for tool in qemu-system-x86_64 busybox cpio xz python3 depmod fido2-token fido2-cred ssh-keygen udevadm; do
 	PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing="$missing $tool"
 done
+/usr/bin/python3 -c 'import fido2' 2>/dev/null || missing="$missing python3-fido2"
 [ -x /lib/systemd/systemd-udevd ] || missing="$missing systemd-udevd"
 if [ -n "$missing" ] || [ "$(id -u)" != 0 ]; then
 	[ "$(id -u)" = 0 ] || missing="$missing root"
@@ -22,12 +23,12 @@ make -s build BIN="$work/bin"
 for test in testdata/vm hid/uhid hid; do
 	CGO_ENABLED=0 go test -c -tags vm -o "$work/${test//\//-}.test" "./$test"
 done
-for package in fido2-tools openssh-client systemd udev; do
+for package in fido2-tools python3-fido2 openssh-client systemd udev; do
 	dpkg-query -W -f '${Package} ${Version}\n' "$package" 2>/dev/null || true
 done
 # -u: with udevd, as on a desktop, so that hot-plug comes through the udev group.
 testdata/vm/run.sh -u -t "${VM_LIMIT:-900}" "
-	export FOBD_BIN='$work/bin' PATH='$work/bin':\$PATH
+	export FOBD_BIN='$work/bin' FOBD_VM_TESTS='$PWD/testdata/vm' PATH='$work/bin':\$PATH
 	status=0
 	(cd hid && '$work/hid.test' -test.short) || status=1
 	(cd hid/uhid && '$work/hid-uhid.test' -test.v -test.run TestKernel) || status=1

@@ -398,6 +398,14 @@ func TestLibfido2MakesAndVerifiesU2FCredentials(t *testing.T) { libfido2(t, star
 
 func TestLibfido2WithU2FOnlyKey(t *testing.T) { libfido2(t, startKey(t, "--ctap1-only"), "-u") }
 
+func TestPythonFido2IsClientAndRelyingParty(t *testing.T) {
+	startKey(t)
+	out := run(t, "", "/usr/bin/python3", filepath.Join(os.Getenv("FOBD_VM_TESTS"), "client.py"))
+	if !strings.HasSuffix(out, "all well\n") {
+		t.Error(out)
+	}
+}
+
 // sshKey makes a key pair with ssh-keygen and returns its path.
 func sshKey(t *testing.T, kind string) string {
 	t.Helper()

@@ -1,0 +1,8 @@
+package softkey
+
+import "os"
+
+// FailWrites makes the writes of a FileStore go through write and sync.
+func (s *FileStore) FailWrites(write func(f *os.File, b []byte, at int64) (int, error), sync func(f *os.File) error) {
+	s.write, s.sync = write, sync
+}
