@@ -12,8 +12,12 @@ import (
 
 // message answers a U2F request (FIDO U2F Raw Message Formats 1.2, section 3).
 func (a *Authenticator) message(request []byte) apdu.Response {
-	if a.cfg.CTAP2Only || a.cfg.AlwaysUV {
+	switch {
+	case a.cfg.CTAP2Only:
 		return apdu.Response{SW: u2f.ErrInsNotSupported}
+	case a.cfg.AlwaysUV:
+		// CTAP 2.2, section 7.2.4: U2F can't verify the person.
+		return apdu.Response{SW: apdu.ErrCommandNotAllowed}
 	}
 	part, _, err := apdu.ParseCommand(request)
 	if err != nil {
@@ -54,7 +58,7 @@ func failed(err error) apdu.Response {
 	if sw, ok := errors.AsType[apdu.SW](err); ok {
 		return apdu.Response{SW: sw}
 	}
-	return apdu.Response{SW: 0x6F00}
+	return apdu.Response{SW: apdu.ErrNoDiagnosis}
 }
 
 // register: FIDO U2F Raw Message Formats 1.2, section 4.

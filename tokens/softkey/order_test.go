@@ -56,6 +56,23 @@ func TestMakeCredentialReportsTheFirstError(t *testing.T) {
 	}
 }
 
+func TestRequestsMustBeCanonical(t *testing.T) {
+	a, _ := newKey(t, softkey.Config{})
+	for name, test := range map[string]struct {
+		request []byte
+		want    ctap2.Status
+	}{
+		"canonical":           {[]byte{byte(ctap2.CmdClientPIN), 0xA2, 1, 1, 2, 1}, ctap2.StatusOK},
+		"members in disorder": {[]byte{byte(ctap2.CmdClientPIN), 0xA2, 2, 1, 1, 1}, ctap2.ErrInvalidCBOR},
+		"a long integer":      {[]byte{byte(ctap2.CmdClientPIN), 0xA2, 1, 1, 2, 0x18, 1}, ctap2.ErrInvalidCBOR},
+	} {
+		response, err := a.CBOR(t.Context(), test.request, nil)
+		if err != nil || ctap2.Status(response[0]) != test.want {
+			t.Errorf("%s: %v, %v; want %v", name, ctap2.Status(response[0]), err, test.want)
+		}
+	}
+}
+
 func TestGetAssertionReportsTheFirstError(t *testing.T) {
 	yes, empty, wrong := true, []byte{}, make([]byte, 32)
 	for name, test := range map[string]struct {

@@ -318,6 +318,10 @@ func parsed[R any](c *command, params []byte, run func(*command, *R) ([]byte, er
 	if err := ctap2.Unmarshal(params, r); err != nil {
 		return nil, err
 	}
+	// CTAP 2.2, section 8: who decodes should refuse what is not canonical.
+	if ctap2.Canonical(params) != nil {
+		return nil, ctap2.ErrInvalidCBOR
+	}
 	return run(c, r)
 }
 

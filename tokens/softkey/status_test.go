@@ -9,6 +9,7 @@ import (
 
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/tokens/softkey"
+	"github.com/fobd/fobd/u2f/apdu"
 )
 
 func uvWanted(r *ctap2.MakeCredentialRequest) {
@@ -126,8 +127,8 @@ func TestAlwaysUV(t *testing.T) {
 
 func TestAlwaysUVSwitchesU2FOff(t *testing.T) {
 	a, c := newKey(t, softkey.Config{AlwaysUV: true})
-	if _, err := ctap2.NewU2FClient(a, nil).MakeCredential(t.Context(), creation()); err == nil {
-		t.Error("U2F works with alwaysUv")
+	if _, err := ctap2.NewU2FClient(a, nil).MakeCredential(t.Context(), creation()); !errors.Is(err, apdu.ErrCommandNotAllowed) {
+		t.Errorf("U2F with alwaysUv: %v, want command not allowed", err)
 	}
 	info, err := c.GetInfo(t.Context())
 	if err != nil {
