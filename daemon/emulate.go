@@ -97,7 +97,10 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 	auth, err := softkey.New(cfg)
 	if err != nil {
 		if cfg.Store != nil {
-			err = errors.Join(err, cfg.Store.Close())
+			_ = cfg.Store.Close() // nothing was written
+		}
+		if _, ok := errors.AsType[*softkey.StateError](err); ok {
+			return nil, badState(err)
 		}
 		return nil, invalidEmulation(err)
 	}
@@ -142,13 +145,19 @@ func (m *emulator) store(dir, name string) (softkey.Store, error) {
 		return nil, fmt.Errorf("daemon: emulated key: %w", err)
 	}
 	store, err := softkey.OpenFile(filepath.Join(dir, name))
-	switch {
-	case errors.Is(err, softkey.ErrStateLocked):
-		return nil, &api.Error{Code: api.CodeConflict, Message: err.Error(), Hint: "another daemon or fobkey uses it; choose another name"}
-	case err != nil:
-		return nil, &api.Error{Code: api.CodeInternal, Message: err.Error(), Hint: "move the file away if it is damaged"}
+	if err != nil {
+		return nil, badState(err)
 	}
 	return store, nil
+}
+
+// badState is the error about a state file that can't be used. The file stays as it is.
+func badState(err error) *api.Error {
+	message := strings.TrimPrefix(err.Error(), "softkey: ")
+	if errors.Is(err, softkey.ErrStateLocked) {
+		return &api.Error{Code: api.CodeConflict, Message: message, Hint: "another daemon or fobkey uses it; choose another name"}
+	}
+	return &api.Error{Code: api.CodeConflict, Message: message, Hint: "bring back the file and its key from a backup, or move it away to begin with an empty key"}
 }
 
 // emulated is the answer about one key. The keys that are attached are looked at first,

@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/tokens/softkey"
 )
 
 func TestEmulate(t *testing.T) {
@@ -131,6 +133,36 @@ func TestEmulatedStateLasts(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, "emulated"))
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("got %v, %v, want a private directory", info, err)
+	}
+}
+
+func TestDamagedEmulatedStateIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "emulated", "ci")
+	live := func(check func(l *lab)) {
+		synctest.Test(t, func(t *testing.T) { check(newLab(t, func(cfg *daemon.Config) { cfg.StateDir = dir })) })
+	}
+	live(func(l *lab) { must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{State: "ci"}, nil) })
+	for name, damage := range map[string]func() error{
+		"contents": func() error { return os.WriteFile(path, []byte("fobd-softkey-1\n\x00and then nonsense"), 0o600) },
+		"no key":   func() error { return os.Remove(softkey.KeyPath(path)) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		live(func(l *lab) {
+			e := l.fails(api.OpEmulateAdd, api.EmulateAddRequest{State: "ci"}, nil, api.CodeConflict)
+			if !strings.Contains(e.Message, path) || !strings.Contains(e.Hint, "backup") {
+				t.Errorf("%s: got %+v, want the file and what to do", name, e)
+			}
+		})
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+			t.Errorf("%s: the file was changed, %v", name, err)
+		}
 	}
 }
 

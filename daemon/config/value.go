@@ -44,6 +44,14 @@ func (m Mode) String() string { return fmt.Sprintf("%04o", uint32(m.FileMode)) }
 // Level is the least important level that is logged.
 type Level struct{ slog.Level }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *Level) UnmarshalText(text []byte) error {
+	if l.Level.UnmarshalText(text) != nil {
+		return fmt.Errorf("want debug, info, warn or error, not %s", quote(text))
+	}
+	return nil
+}
+
 // The forms of log lines.
 const (
 	FormatText = "text" // key=value

@@ -130,3 +130,48 @@ func BenchmarkMakeCredential(b *testing.B) {
 		sign()
 	}, call(b, a, request))
 }
+
+// The floor of a registration that is stored is that of one that is not, a write and an fsync. Ten
+// users take turns, so that most of them replace a credential; the file only grows.
+func BenchmarkMakeCredentialWithStateFile(b *testing.B) {
+	store, err := softkey.OpenFile(filepath.Join(b.TempDir(), "state"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	a, err := softkey.New(softkey.Config{Store: store})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { a.Close() })
+	var calls [10]func()
+	for i := range calls {
+		r := creation()
+		resident(r)
+		r.User.ID = []byte{byte(i)}
+		request, err := ctap2.MarshalRequest(ctap2.CmdMakeCredential, r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		calls[i] = call(b, a, request)
+	}
+	f, err := os.Create(filepath.Join(b.TempDir(), "floor"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	record := make([]byte, 200)
+	sign, n := signer(b), 0
+	against(b, func() {
+		newECDSA(b)
+		sign()
+		if _, err := f.Write(record); err != nil {
+			b.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			b.Fatal(err)
+		}
+	}, func() {
+		calls[n%len(calls)]()
+		n++
+	})
+}

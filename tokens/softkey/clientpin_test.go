@@ -172,6 +172,79 @@ func TestPINRules(t *testing.T) {
 	}
 }
 
+// TestFirstRPOfALegacyTokenIsItsOnlyOne uses it without spending it (CTAP 2.2, section 6.2.2, step 6.1).
+func TestFirstRPOfALegacyTokenIsItsOnlyOne(t *testing.T) {
+	_, c := pinKey(t, softkey.Config{})
+	no := false
+	ids := map[string][]byte{}
+	for _, rp := range []string{"example.org", "example.com"} {
+		ids[rp] = credentialID(t, register(t, c, func(r *ctap2.MakeCredentialRequest) { r.RP.ID = rp }))
+	}
+	token := pinToken(t, c, ctap2.TokenRequest{Legacy: true})
+	for _, test := range []struct {
+		rp   string
+		want ctap2.Status
+	}{{"example.org", 0}, {"example.com", ctap2.ErrPINAuthInvalid}, {"example.org", 0}} {
+		r := assertion(ids[test.rp])
+		r.RPID, r.Options = test.rp, &ctap2.Options{UP: &no}
+		r.Authorize(token)
+		if _, err := c.GetAssertion(t.Context(), r); test.want == 0 && err != nil || test.want != 0 && !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", test.rp, err, test.want)
+		}
+	}
+}
+
+// TestNewTokenEndsThoseOfAllProtocols is CTAP 2.2, section 6.5.5.7.2, step 13.
+func TestNewTokenEndsThoseOfAllProtocols(t *testing.T) {
+	_, c := pinKey(t, softkey.Config{})
+	id := credentialID(t, register(t, c, nil))
+	r := ctap2.TokenRequest{Protocol: 1, Permissions: ctap2.PermissionGetAssertion, RPID: rpID}
+	old := pinToken(t, c, r)
+	r.Protocol = 2
+	young := pinToken(t, c, r)
+	wantStatus(t, assertWith(t, c, old, id, rpID), ctap2.ErrPINAuthInvalid)
+	if err := assertWith(t, c, young, id, rpID); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWrongPINRenewsTheAgreement is CTAP 2.2, section 6.5.5.7.2, step 9.1.1.
+func TestWrongPINRenewsTheAgreement(t *testing.T) {
+	_, c := pinKey(t, softkey.Config{})
+	var keys [2]string
+	for i := range keys {
+		key, err := c.KeyAgreement(t.Context(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[i] = string(key.X)
+		_, err = c.PINToken(t.Context(), ctap2.TokenRequest{Protocol: 2, PIN: []byte("9999"), Legacy: true})
+		wantStatus(t, err, ctap2.ErrPINInvalid)
+	}
+	if keys[0] == keys[1] {
+		t.Error("the key agreement key is the one of before the wrong PIN")
+	}
+}
+
+func TestKnownFingerRestoresUVRetries(t *testing.T) {
+	a, c := newKey(t, softkey.Config{Verification: softkey.VerificationDeny})
+	request := ctap2.TokenRequest{Protocol: 2, Permissions: ctap2.PermissionGetAssertion, RPID: rpID}
+	_, err := c.PINToken(t.Context(), request)
+	wantStatus(t, err, ctap2.ErrUVInvalid)
+	if left, err := c.UVRetries(t.Context()); left != 2 || err != nil {
+		t.Errorf("%d UV retries, %v; want 2", left, err)
+	}
+	if err := a.SetVerification(softkey.VerificationGrant); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.PINToken(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := c.UVRetries(t.Context()); left != 3 || err != nil {
+		t.Errorf("%d UV retries, %v; want 3", left, err)
+	}
+}
+
 func TestUVRetriesAndFallbackToPIN(t *testing.T) {
 	a, c := pinKey(t, softkey.Config{Verification: softkey.VerificationDeny})
 	request := ctap2.TokenRequest{Protocol: 2, Permissions: ctap2.PermissionGetAssertion, RPID: rpID}

@@ -96,6 +96,16 @@ func TestResetKeepsTheCounter(t *testing.T) {
 	}
 }
 
+func TestOneUserIDAtTwoRPsIsTwoUsers(t *testing.T) {
+	a, c := newKey(t, softkey.Config{})
+	for _, rp := range []string{"example.org", "example.com", "example.org"} {
+		register(t, c, func(r *ctap2.MakeCredentialRequest) { resident(r); r.RP.ID = rp })
+	}
+	if list := a.Credentials(); len(list) != 2 || list[0].RPID != "example.com" || list[1].RPID != "example.org" {
+		t.Errorf("the credentials are %+v", list)
+	}
+}
+
 func TestNamesAreCutAtACharacter(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 64), strings.Repeat("x", 65), strings.Repeat("x", 63) + "é", strings.Repeat("€", 30), strings.Repeat("x", 61) + "\U0001F511"} {
 		a, c := newKey(t, softkey.Config{})
