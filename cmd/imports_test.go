@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,18 @@ func TestNeedsNoMoreThanTheStandardLibrary(t *testing.T) {
 		return
 	}
 	t.Error("daemon/api is not there")
+}
+
+// karalabe/hid brings C code under another licence, so on Linux only a tag brings it.
+func TestDefaultBuildOnLinuxIsPureGo(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has the hidraw backend")
+	}
+	for _, p := range list(t) {
+		if in(p.ImportPath, "cmd") && slices.Contains(p.Deps, "github.com/karalabe/hid") {
+			t.Errorf("%s reaches karalabe/hid without the tag libusb", p.ImportPath)
+		}
+	}
 }
 
 func TestOneRoomOwnsAModule(t *testing.T) {
