@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/creack/pty"
 )
 
 // limit bounds every program that a test starts. The machine is slow.
@@ -397,6 +399,77 @@ func TestLibfido2MakesAndVerifiesCTAP2Credentials(t *testing.T) { libfido2(t, st
 func TestLibfido2MakesAndVerifiesU2FCredentials(t *testing.T) { libfido2(t, startKey(t), "-u") }
 
 func TestLibfido2WithU2FOnlyKey(t *testing.T) { libfido2(t, startKey(t, "--ctap1-only"), "-u") }
+
+// answer runs a program on a terminal of its own and types the answer whenever it asks for a PIN.
+func answer(t *testing.T, pin string, name string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	terminal, err := pty.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	var said strings.Builder
+	seen := 0
+	for chunk := make([]byte, 1000); ; {
+		n, err := terminal.Read(chunk)
+		said.Write(chunk[:n])
+		// "Enter PIN for /dev/hidraw0: ", "Enter new PIN …", "Enter the same PIN again: "
+		if asked := strings.Count(said.String(), ": "); asked > seen {
+			seen = asked
+			fmt.Fprintf(terminal, "%s\n", pin)
+		}
+		if err != nil { // the program has closed its terminal
+			break
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%s %q: %v\n%s", filepath.Base(name), args, err, &said)
+	}
+}
+
+func TestLibfido2WithPINResidentKeyAndHMACSecret(t *testing.T) {
+	k := startKey(t)
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if text != "" {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return path
+	}
+	hash := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	user := base64.StdEncoding.EncodeToString([]byte("alice"))
+	answer(t, "1234", "fido2-token", "-S", k.node())
+	if out := run(t, "", "fido2-token", "-I", k.node()); !strings.Contains(out, "pin retries: 8") {
+		t.Errorf("fido2-token -I says %s, want 8 PIN retries", out)
+	}
+	made := file("made", "")
+	answer(t, "1234", "fido2-cred", "-M", "-r", "-h", "-v", "-i", file("creation", hash+"\nexample.org\nalice\n"+user+"\n"), "-o", made, k.node())
+	verified := run(t, "", "fido2-cred", "-V", "-v", "-h", "-i", made)
+	_, key, _ := strings.Cut(verified, "\n")
+	secret := func(salt byte) string {
+		got := file("got", "")
+		os.Remove(got)
+		salts := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{salt}, 32))
+		answer(t, "1234", "fido2-assert", "-G", "-r", "-h", "-v", "-i", file("request", hash+"\nexample.org\n"+salts+"\n"), "-o", got, k.node())
+		run(t, "", "fido2-assert", "-V", "-h", "-v", "-i", got, file("key.pem", key), "es256")
+		contents, err := os.ReadFile(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(contents)), "\n")
+		return lines[len(lines)-1]
+	}
+	first, other := secret(1), secret(2)
+	if again := secret(1); first != again || first == other {
+		t.Errorf("hmac-secret gives %s, %s for another salt, and %s again", first, other, again)
+	}
+}
 
 func TestPythonFido2IsClientAndRelyingParty(t *testing.T) {
 	startKey(t)

@@ -118,7 +118,7 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 }
 
 // getNextAssertion answers authenticatorGetNextAssertion (CTAP 2.2, section 6.3).
-func (a *Authenticator) getNextAssertion() ([]byte, error) {
+func (a *Authenticator) getNextAssertion(*command) ([]byte, error) {
 	rest := a.volatile.assertions
 	if rest == nil || len(rest.credentials) == 0 || time.Since(rest.since) > assertionTimeout {
 		a.volatile.assertions = nil

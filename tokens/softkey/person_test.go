@@ -180,7 +180,7 @@ func FuzzAuthenticator(f *testing.F) {
 		if err != nil || len(response) == 0 {
 			t.Fatalf("%x, %v", response, err)
 		}
-		if !apdu && len(request) == 1 && request[0] == byte(ctap2.CmdReset) {
+		if !apdu && response[0] == byte(ctap2.StatusOK) && request[0] == byte(ctap2.CmdReset) {
 			return
 		}
 		if left, _, err := c.PINRetries(t.Context()); left > 7 || err != nil {

@@ -299,15 +299,15 @@ func (a *Authenticator) command(c *command, request []byte) ([]byte, error) {
 	case ctap2.CmdGetAssertion:
 		return parsed(c, params, a.getAssertion)
 	case ctap2.CmdGetNextAssertion:
-		return a.getNextAssertion()
+		return bare(c, params, a.getNextAssertion)
 	case ctap2.CmdGetInfo:
-		return ctap2.MarshalResponse(a.info())
+		return bare(c, params, func(*command) ([]byte, error) { return ctap2.MarshalResponse(a.info()) })
 	case ctap2.CmdClientPIN:
 		return parsed(c, params, a.clientPIN)
 	case ctap2.CmdReset:
-		return a.reset(c)
+		return bare(c, params, a.reset)
 	case ctap2.CmdSelection:
-		return a.selection(c)
+		return bare(c, params, a.selection)
 	}
 	return nil, ctap2.ErrInvalidCommand
 }
@@ -323,6 +323,15 @@ func parsed[R any](c *command, params []byte, run func(*command, *R) ([]byte, er
 		return nil, ctap2.ErrInvalidCBOR
 	}
 	return run(c, r)
+}
+
+// bare runs a command that has no parameters. A map of some is ignored, as members that are not known
+// are; what is no map in CBOR is no request (CTAP 2.2, section 8).
+func bare(c *command, params []byte, run func(*command) ([]byte, error)) ([]byte, error) {
+	if len(params) == 0 {
+		return run(c)
+	}
+	return parsed(c, params, func(c *command, _ *struct{}) ([]byte, error) { return run(c) })
 }
 
 // MSG answers a U2F request APDU (FIDO U2F Raw Message Formats 1.2). The error is always

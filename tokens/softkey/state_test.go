@@ -180,3 +180,53 @@ func TestInfoFollowsTheKey(t *testing.T) {
 		t.Errorf("the info is %+v", info)
 	}
 }
+
+// FuzzStateRecords gives a key records that no key has written, which the seal of a state file keeps away
+// from it otherwise. It is refused, or is a key that works and can be loaded again.
+func FuzzStateRecords(f *testing.F) {
+	store := &flaky{left: -1}
+	a, c := newKey(f, softkey.Config{Store: store, Seed: []byte("records")})
+	if err := c.SetPIN(f.Context(), 2, []byte("1234")); err != nil {
+		f.Fatal(err)
+	}
+	a.Close()
+	a, c = newKey(f, softkey.Config{Store: store, Seed: []byte("records"), Verification: softkey.VerificationGrant})
+	for _, alg := range []cose.Algorithm{cose.ES256, cose.EdDSA} {
+		yes := true
+		register(f, c, func(r *ctap2.MakeCredentialRequest) {
+			r.Options, r.PubKeyCredParams[0].Alg = &ctap2.Options{RK: &yes, UV: &yes}, alg
+		})
+	}
+	counter(f, c, nil)
+	a.Close()
+	root := store.records[0]
+	for _, r := range store.records {
+		f.Add(r, []byte(nil))
+		f.Add([]byte(nil), r)
+		f.Add(r, r)
+	}
+	f.Fuzz(func(t *testing.T, one, two []byte) {
+		store := &flaky{left: -1, records: [][]byte{root}}
+		for _, r := range [][]byte{one, two} {
+			if r != nil {
+				store.records = append(store.records, r)
+			}
+		}
+		for range 2 {
+			a, err := softkey.New(softkey.Config{Store: store})
+			if err != nil {
+				return
+			}
+			c := ctap2.NewClient(a, nil)
+			if left, _, err := c.PINRetries(t.Context()); left > 8 || err != nil {
+				t.Fatalf("%d retries, %v", left, err)
+			}
+			for _, credential := range a.Credentials() {
+				r := assertion(credential.ID)
+				r.RPID = credential.RPID
+				_, _ = c.GetAssertion(t.Context(), r)
+			}
+			register(t, c, nil)
+		}
+	})
+}

@@ -366,6 +366,7 @@ func FuzzStateFile(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer store.Close()
+		store.FailWrites(func(f *os.File, b []byte, at int64) (int, error) { return f.WriteAt(b, at) }, func(*os.File) error { return nil })
 		_, err = softkey.New(softkey.Config{Store: store})
 		var state *softkey.StateError
 		switch {
