@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,12 @@ func (c *call) open(ctx context.Context, k *tokens.Key, busy func()) (*session, 
 	defer w.done()
 	release, err := c.e.arbiter.acquire(ctx, k, newClaim(c), w.wait)
 	if err != nil {
+		return nil, w.explain(err)
+	}
+	// Its turn may have come because everything is being cancelled; a key that nobody wants any
+	// more is not asked to blink.
+	if err := cmp.Or(context.Cause(ctx), context.Cause(c.e.stopping)); err != nil {
+		release()
 		return nil, w.explain(err)
 	}
 	conn, err := c.e.keys.Open(ctx, k, func(h hid.Holder) {

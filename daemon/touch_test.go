@@ -479,26 +479,26 @@ func TestGracefulStop(t *testing.T) {
 		k := newToy()
 		l.plug("k1", k, toyServer)
 		p := &person{}
-		running := l.start(api.OpTouch, api.TouchRequest{}, p)
-		queued := l.start(api.OpTouch, api.TouchRequest{}, p)
-		time.Sleep(time.Second)
 		ctx := context.WithoutCancel(l.ctx) // the clients do not hang up
-		other := &later{done: make(chan struct{}), cancel: func() {}}
-		go func() {
-			defer close(other.done)
-			other.result, other.err = l.do(ctx, api.OpTouch, api.TouchRequest{}, p)
-		}()
-		time.Sleep(time.Second)
-		l.stop()
-		for _, r := range []*later{running, queued, other} {
-			if r.running() {
-				t.Error("Run returned before an operation had ended")
-			}
-			if _, err := r.wait(); err == nil {
-				t.Error("an operation succeeded without a touch")
-			}
+		var all []*later
+		for range 3 { // one blinks, two wait
+			r := &later{done: make(chan struct{}), cancel: func() {}}
+			go func() {
+				defer close(r.done)
+				r.result, r.err = l.do(ctx, api.OpTouch, api.TouchRequest{}, p)
+			}()
+			all = append(all, r)
+			time.Sleep(time.Second)
 		}
-		wantCode(t, other.err, api.CodeShuttingDown)
+		l.stop()
+		synctest.Wait()
+		for _, r := range all {
+			if r.running() {
+				t.Error("an operation goes on after Run has returned")
+			}
+			_, err := r.wait()
+			wantCode(t, err, api.CodeShuttingDown)
+		}
 		if _, cancels := k.counts(); cancels != 1 {
 			t.Errorf("the key was cancelled %d times, want once", cancels)
 		}
