@@ -36,7 +36,7 @@ func checkName(what, name string) error {
 }
 
 func invalidEmulation(err error) error {
-	return &api.Error{Code: api.CodeInvalidRequest, Message: err.Error(), Hint: "the manual page of fob says what an emulated key can be"}
+	return &api.Error{Code: api.CodeInvalidRequest, Message: plain(err), Hint: "the manual page of fob says what an emulated key can be"}
 }
 
 // algorithms reads names of COSE algorithms.
@@ -153,7 +153,7 @@ func (m *emulator) store(dir, name string) (softkey.Store, error) {
 
 // badState is the error about a state file that can't be used. The file stays as it is.
 func badState(err error) *api.Error {
-	message := strings.TrimPrefix(err.Error(), "softkey: ")
+	message := plain(err)
 	if errors.Is(err, softkey.ErrStateLocked) {
 		return &api.Error{Code: api.CodeConflict, Message: message, Hint: "another daemon or fobkey uses it; choose another name"}
 	}

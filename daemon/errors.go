@@ -149,7 +149,7 @@ func ErrorOf(err error) *api.Error {
 		e.Key = id
 		return &e
 	case errors.As(err, &denied):
-		return &api.Error{Code: api.CodeDenied, Message: denied.Error(), Hint: "ask as root or as the daemon's own user"}
+		return &api.Error{Code: api.CodeDenied, Message: plain(denied), Hint: "ask as root or as the daemon's own user"}
 	case errors.As(err, &request):
 		return &api.Error{Code: api.CodeInvalidRequest, Message: "the request cannot be read: " + request.Error(), Hint: "the daemon's openapi.json says what it takes"}
 	}
@@ -162,7 +162,7 @@ func ErrorOf(err error) *api.Error {
 		if errors.Is(err, t.target) {
 			e.Code, e.Hint = t.code, t.hint
 			if e.Message = strings.ReplaceAll(t.message, "%s", name); e.Message == "" {
-				e.Message = err.Error()
+				e.Message = plain(err)
 			}
 			if e.Retries != nil {
 				e.Message += fmt.Sprintf("; %s left", plural(*e.Retries, "try", "tries"))
@@ -179,6 +179,15 @@ func ErrorOf(err error) *api.Error {
 		e.Hint = "this is a fault of fobd; please report it"
 	}
 	return e
+}
+
+// plain is an error's text for people, without the names of the packages that made it.
+func plain(err error) string {
+	text := err.Error()
+	for _, name := range []string{"daemon: ", "policy: ", "webauthn: ", "softkey: ", "ctap2: ", "ctaphid: ", "u2f: ", "hid: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
 }
 
 // unwrapped is the error without the key's name, which the message begins with.

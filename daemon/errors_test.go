@@ -11,9 +11,23 @@ import (
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/policy"
+	"github.com/fobd/fobd/daemon/webauthn"
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 )
+
+func TestMessagesNameNoPackage(t *testing.T) {
+	for _, err := range []error{
+		fmt.Errorf("%w: no such site", webauthn.ErrRPID),
+		&policy.DeniedError{Action: policy.Action{Operation: "touch"}, Reason: "not yours"},
+		invalidEmulation(errors.New("softkey: unknown presence")),
+	} {
+		message := ErrorOf(err).Message
+		if name, _, found := strings.Cut(message, ": "); found && !strings.Contains(name, " ") {
+			t.Errorf("the message is %q, want it without the package", message)
+		}
+	}
+}
 
 func TestErrorOf(t *testing.T) {
 	key := keysFor(t, "k1")[0]
