@@ -41,7 +41,7 @@ func invalidEmulation(err error) error {
 
 // algorithms reads names of COSE algorithms.
 func algorithms(names []string) ([]cose.Algorithm, error) {
-	known := []cose.Algorithm{cose.ES256, cose.EdDSA, cose.ES384, cose.RS256}
+	known := softkey.Algorithms()
 	var list []cose.Algorithm
 	for _, name := range names {
 		i := slices.IndexFunc(known, func(a cose.Algorithm) bool { return strings.EqualFold(a.String(), name) })

@@ -16,9 +16,6 @@ type soft struct {
 	delay    time.Duration
 }
 
-// algorithms are what a credential can be made for.
-var algorithms = []cose.Algorithm{cose.ES256, cose.EdDSA, cose.ES384, cose.RS256}
-
 func newAuthenticator(s settings, log *slog.Logger) (*soft, error) {
 	cfg := softkey.Config{
 		CTAP1Only:    s.ctap1Only,
@@ -65,12 +62,12 @@ func newAuthenticator(s settings, log *slog.Logger) (*soft, error) {
 }
 
 func algorithm(name string) (cose.Algorithm, error) {
-	for _, alg := range algorithms {
+	for _, alg := range softkey.Algorithms() {
 		if alg.String() == name {
 			return alg, nil
 		}
 	}
-	return 0, fmt.Errorf("--algorithms is among %v, not %q", algorithms, name)
+	return 0, fmt.Errorf("--algorithms is among %v, not %q", softkey.Algorithms(), name)
 }
 
 // powerCycle implements authenticator.

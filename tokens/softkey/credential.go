@@ -21,9 +21,12 @@ import (
 	"github.com/fobd/fobd/ctap2/cose"
 )
 
-func supported(alg cose.Algorithm) bool {
-	return slices.Contains([]cose.Algorithm{cose.ES256, cose.ES384, cose.EdDSA, cose.RS256}, alg)
-}
+// algorithms are all that a credential can have, in the order of preference. An id holds the
+// place of its algorithm here: a new one goes to the end.
+var algorithms = []cose.Algorithm{cose.ES256, cose.EdDSA, cose.ES384, cose.RS256}
+
+// Algorithms returns all algorithms that a [Config] may ask for, in the order of preference.
+func Algorithms() []cose.Algorithm { return slices.Clone(algorithms) }
 
 // credential is a key pair for one RP. What is exported is stored.
 type credential struct {
@@ -149,12 +152,10 @@ const (
 	idFlagU2F        = 0x02
 )
 
-var idAlgorithms = []cose.Algorithm{cose.ES256, cose.EdDSA, cose.ES384, cose.RS256}
-
 // sealID makes the id that holds the whole of a credential, so that nothing has to be
 // stored (WebAuthn Level 3, section 4, "Credential ID", choice 2).
 func (a *Authenticator) sealID(c *credential) ([]byte, error) {
-	at := slices.Index(idAlgorithms, c.Alg)
+	at := slices.Index(algorithms, c.Alg)
 	if at < 0 {
 		return nil, ctap2.ErrUnsupportedAlgorithm
 	}
@@ -189,12 +190,12 @@ func (a *Authenticator) openID(id []byte, rpIDHash [32]byte) *credential {
 		return nil
 	}
 	plain, err := aead.Open(nil, id[:aead.NonceSize()], id[aead.NonceSize():], rpIDHash[:])
-	if err != nil || len(plain) < 3 || int(plain[0]) >= len(idAlgorithms) {
+	if err != nil || len(plain) < 3 || int(plain[0]) >= len(algorithms) {
 		return nil
 	}
 	c := &credential{
 		ID:          slices.Clone(id),
-		Alg:         idAlgorithms[plain[0]],
+		Alg:         algorithms[plain[0]],
 		CredProtect: ctap2.CredProtect(plain[1]),
 		HMACSecret:  plain[2]&idFlagHMACSecret != 0,
 		Private:     plain[3:],

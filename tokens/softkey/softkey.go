@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ type Config struct {
 	Store Store
 	// Attestation of new credentials; empty means [AttestationPacked].
 	Attestation Attestation
-	// Algorithms of new credentials, empty for ES256, EdDSA, ES384 and RS256.
+	// Algorithms of new credentials, empty for all of [Algorithms].
 	Algorithms []cose.Algorithm
 	// Presence, Delay and Verification are how the person behaves at first; see
 	// [Authenticator.SetPresence] and [Authenticator.SetVerification].
@@ -129,8 +130,7 @@ type volatile struct {
 // New returns a key that has just been plugged in. The error is about the
 // configuration or the stored state.
 func New(cfg Config) (*Authenticator, error) {
-	switch {
-	case cfg.AAGUID.IsZero():
+	if cfg.AAGUID.IsZero() {
 		cfg.AAGUID = DefaultAAGUID
 	}
 	if cfg.CTAP1Only && cfg.CTAP2Only {
@@ -145,10 +145,10 @@ func New(cfg Config) (*Authenticator, error) {
 		return nil, fmt.Errorf("softkey: unknown attestation %q", cfg.Attestation)
 	}
 	if len(cfg.Algorithms) == 0 {
-		cfg.Algorithms = []cose.Algorithm{cose.ES256, cose.EdDSA, cose.ES384, cose.RS256}
+		cfg.Algorithms = Algorithms()
 	}
 	for _, alg := range cfg.Algorithms {
-		if !supported(alg) {
+		if !slices.Contains(algorithms, alg) {
 			return nil, fmt.Errorf("softkey: algorithm %v is not supported", alg)
 		}
 	}
