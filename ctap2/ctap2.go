@@ -48,6 +48,11 @@ const (
 	CmdSelection            Cmd = 0x0B
 	CmdLargeBlobs           Cmd = 0x0C
 	CmdConfig               Cmd = 0x0D
+
+	// Prototypes of the two that authenticators with [VersionFIDO21P] have (CTAP 2.1, sections
+	// 6.12 and 6.13).
+	CmdBioEnrollmentPreview        Cmd = 0x40
+	CmdCredentialManagementPreview Cmd = 0x41
 )
 
 // String gives the command's name without the prefix authenticator.
@@ -75,6 +80,10 @@ func (c Cmd) String() string {
 		return "largeBlobs"
 	case CmdConfig:
 		return "config"
+	case CmdBioEnrollmentPreview:
+		return "bioEnrollment (preview)"
+	case CmdCredentialManagementPreview:
+		return "credentialManagement (preview)"
 	}
 	return fmt.Sprintf("command %#02x", byte(c))
 }

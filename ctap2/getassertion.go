@@ -1,7 +1,5 @@
 package ctap2
 
-import "github.com/fobd/fobd/ctap2/cose"
-
 // GetAssertionRequest holds the parameters of authenticatorGetAssertion
 // (CTAP 2.2, section 6.2). Zero members are left out.
 type GetAssertionRequest struct {
@@ -26,38 +24,12 @@ func (r *GetAssertionRequest) missing() string {
 	if name := missingInDescriptors(r.AllowList); name != "" {
 		return "allowList." + name
 	}
-	if r.Extensions != nil && r.Extensions.HMACSecret != nil {
-		// CTAP 2.2, section 12.7: all but the protocol is required.
-		switch in := r.Extensions.HMACSecret; {
-		case in.KeyAgreement.IsZero():
-			return "hmac-secret.keyAgreement"
-		case in.SaltEnc == nil:
-			return "hmac-secret.saltEnc"
-		case in.SaltAuth == nil:
-			return "hmac-secret.saltAuth"
+	if r.Extensions != nil {
+		if name := r.Extensions.HMACSecret.missing(); name != "" {
+			return "hmac-secret." + name
 		}
 	}
 	return ""
-}
-
-// GetAssertionExtensions are the extension inputs of getAssertion (CTAP 2.2, section 12).
-type GetAssertionExtensions struct {
-	HMACSecret *HMACSecretInput `cbor:"hmac-secret,omitempty"`
-}
-
-// HMACSecretInput is the input of the hmac-secret extension at getAssertion
-// (CTAP 2.2, section 12.7).
-type HMACSecretInput struct {
-	KeyAgreement      cose.Key      `cbor:"1,keyasint"`
-	SaltEnc           []byte        `cbor:"2,keyasint"`
-	SaltAuth          []byte        `cbor:"3,keyasint"`
-	PINUVAuthProtocol PINUVProtocol `cbor:"4,keyasint,omitempty"`
-}
-
-// GetAssertionOutputs are the extension outputs in the authenticator data of getAssertion
-// (CTAP 2.2, section 12). Nil members are absent.
-type GetAssertionOutputs struct {
-	HMACSecret []byte `cbor:"hmac-secret,omitempty"` // encrypted: see [HMACSecret]
 }
 
 // GetAssertionResponse is the answer of authenticatorGetAssertion and

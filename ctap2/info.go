@@ -54,12 +54,6 @@ const (
 	VersionFIDO23  = "FIDO_2_3"
 )
 
-// Extensions in getInfo (CTAP 2.2, section 12).
-const (
-	ExtensionCredProtect = "credProtect"
-	ExtensionHMACSecret  = "hmac-secret"
-)
-
 // Options in getInfo that this package looks at (CTAP 2.2, section 6.4).
 const (
 	OptionPlat             = "plat"
@@ -72,6 +66,16 @@ const (
 	OptionAlwaysUV         = "alwaysUv"
 	OptionMakeCredUVNotRqd = "makeCredUvNotRqd"
 	OptionEnterprise       = "ep"
+	OptionCredMgmt         = "credMgmt"
+	OptionCredMgmtReadOnly = "perCredMgmtRO"
+	OptionCredMgmtPreview  = "credentialMgmtPreview"
+	OptionBioEnroll        = "bioEnroll"
+	OptionBioPreview       = "userVerificationMgmtPreview"
+	OptionUVBioEnroll      = "uvBioEnroll"
+	OptionLargeBlobs       = "largeBlobs"
+	OptionConfig           = "authnrCfg"
+	OptionUVConfig         = "uvAcfg"
+	OptionSetMinPINLength  = "setMinPINLength"
 )
 
 // DefaultMaxMsgSize is what an authenticator takes that does not say maxMsgSize (CTAP 2.2, section 6.4).

@@ -42,6 +42,11 @@ func (r *MakeCredentialRequest) missing() string {
 	if name := missingInDescriptors(r.ExcludeList); name != "" {
 		return "excludeList." + name
 	}
+	if r.Extensions != nil {
+		if name := r.Extensions.HMACSecretMC.missing(); name != "" {
+			return "hmac-secret-mc." + name
+		}
+	}
 	return ""
 }
 
@@ -81,31 +86,6 @@ func (o *Options) withoutFalseUV() *Options {
 	}
 	return &Options{RK: o.RK, UP: o.UP}
 }
-
-// MakeCredentialExtensions are the extension inputs of makeCredential
-// (CTAP 2.2, section 12). Nil and zero members are absent.
-type MakeCredentialExtensions struct {
-	CredProtect CredProtect `cbor:"credProtect,omitempty"`
-	HMACSecret  *bool       `cbor:"hmac-secret,omitempty"`
-}
-
-// MakeCredentialOutputs are the extension outputs in the authenticator data of makeCredential
-// (CTAP 2.2, section 12). Nil and zero members are absent.
-type MakeCredentialOutputs struct {
-	CredProtect CredProtect `cbor:"credProtect,omitempty"`
-	HMACSecret  *bool       `cbor:"hmac-secret,omitempty"`
-}
-
-// CredProtect is a credential protection policy (CTAP 2.2, section 12.1).
-// Zero means none given.
-type CredProtect uint
-
-// Credential protection policies (CTAP 2.2, section 12.1).
-const (
-	CredProtectUVOptional                     CredProtect = 1
-	CredProtectUVOptionalWithCredentialIDList CredProtect = 2
-	CredProtectUVRequired                     CredProtect = 3
-)
 
 // MakeCredentialResponse is the answer of authenticatorMakeCredential
 // (CTAP 2.2, section 6.1, response structure).

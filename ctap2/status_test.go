@@ -48,7 +48,7 @@ func TestError(t *testing.T) {
 	if got := err.Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got, want := (&ctap2.Error{Cmd: 0x41, Status: 0xF1}).Error(), "ctap2: command 0x41: VENDOR_0xf1"; got != want {
+	if got, want := (&ctap2.Error{Cmd: 0x42, Status: 0xF1}).Error(), "ctap2: command 0x42: VENDOR_0xf1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

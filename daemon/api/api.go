@@ -8,21 +8,46 @@ package api
 
 // Version is the version of the interface that this package describes. It grows
 // when an operation, member or code is added; nothing is taken away within v1.
-const Version = "1.0"
+const Version = "1.1"
 
 // The names of the operations, which are also their paths: POST /v1/<name>.
 const (
-	OpList          = "list"
-	OpInfo          = "info"
-	OpTouch         = "touch"
-	OpWink          = "wink"
-	OpRegister      = "register"
-	OpAssert        = "assert"
-	OpVerify        = "verify"
-	OpPINStatus     = "pin-status"
-	OpPINSet        = "pin-set"
-	OpPINChange     = "pin-change"
-	OpReset         = "reset"
+	OpList      = "list"
+	OpInfo      = "info"
+	OpTouch     = "touch"
+	OpWink      = "wink"
+	OpRegister  = "register"
+	OpAssert    = "assert"
+	OpVerify    = "verify"
+	OpPINStatus = "pin-status"
+	OpPINSet    = "pin-set"
+	OpPINChange = "pin-change"
+	OpReset     = "reset"
+
+	OpCredentialList   = "credential-list"
+	OpCredentialShow   = "credential-show"
+	OpCredentialDelete = "credential-delete"
+	OpCredentialRename = "credential-rename"
+
+	OpFingerprintList   = "fingerprint-list"
+	OpFingerprintAdd    = "fingerprint-add"
+	OpFingerprintRename = "fingerprint-rename"
+	OpFingerprintDelete = "fingerprint-delete"
+
+	OpBlobList    = "blob-list"
+	OpBlobGet     = "blob-get"
+	OpBlobSet     = "blob-set"
+	OpBlobDelete  = "blob-delete"
+	OpBlobCollect = "blob-collect"
+
+	OpConfigShow       = "config-show"
+	OpConfigIdentify   = "config-identify"
+	OpConfigEnterprise = "config-enterprise-attestation"
+	OpConfigAlwaysUV   = "config-always-uv"
+	OpConfigMinPIN     = "config-min-pin"
+	OpConfigLongTouch  = "config-long-touch-reset"
+	OpConfigVendor     = "config-vendor"
+
 	OpStatus        = "status"
 	OpEmulateAdd    = "emulate-add"
 	OpEmulateList   = "emulate-list"
@@ -30,4 +55,14 @@ const (
 	OpEmulateTouch  = "emulate-touch"
 	OpEmulatePower  = "emulate-power"
 	OpEmulateSet    = "emulate-set"
+
+	OpEmulateFault    = "emulate-fault"
+	OpEmulateClock    = "emulate-clock"
+	OpEmulateFinger   = "emulate-finger"
+	OpEmulateSnapshot = "emulate-snapshot"
+	OpEmulateRestore  = "emulate-restore"
+	OpEmulateClone    = "emulate-clone"
+	OpEmulateImport   = "emulate-import"
+	OpEmulateExport   = "emulate-export"
+	OpEmulateObserve  = "emulate-observe"
 )

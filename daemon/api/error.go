@@ -34,6 +34,8 @@ const (
 	CodeCredentialExcluded Code = "credential-excluded" // the key is registered already
 	CodeUnsupported        Code = "unsupported"         // the key cannot do this
 	CodeKeyFull            Code = "key-full"            // no room for another credential
+	CodeFingerprintsFull   Code = "fingerprints-full"   // no room for another fingerprint
+	CodeBlobsFull          Code = "blobs-full"          // no room for the blob
 	CodeVerifyFailed       Code = "verify-failed"       // the relying party check said no
 	CodeResetTooLate       Code = "reset-too-late"      // the 10 seconds after plugging in are over
 	CodeShuttingDown       Code = "shutting-down"       // the daemon is stopping

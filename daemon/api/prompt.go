@@ -11,6 +11,7 @@ const (
 	PromptReplug PromptKind = "replug" // pull the key out and put it in again
 	PromptInsert PromptKind = "insert" // no key is attached; put one in
 	PromptWait   PromptKind = "wait"   // the key is taken by Holder; wait
+	PromptSample PromptKind = "sample" // finger on the sensor, to be learnt; Sample says how the last one was
 
 	PromptPIN     PromptKind = "pin"     // answer: the PIN, as the raw body
 	PromptNewPIN  PromptKind = "new-pin" // answer: the new PIN, as the raw body
@@ -40,7 +41,11 @@ type Prompt struct {
 	// MinLength is the least number of code points of a new PIN.
 	MinLength uint     `json:"minLength,omitempty"`
 	Choices   []Choice `json:"choices,omitempty"`
-	Holder    *Holder  `json:"holder,omitempty"`
+	// Sample is what the sensor said of the last sample ("good", "too-fast", …; empty before the
+	// first), and Remaining how many good ones it still wants, for sample prompts.
+	Sample    string  `json:"sample,omitempty"`
+	Remaining *uint   `json:"remaining,omitempty"`
+	Holder    *Holder `json:"holder,omitempty"`
 	// Deadline is when the operation gives up, RFC 3339; empty when it does not.
 	Deadline string `json:"deadline,omitempty"`
 }

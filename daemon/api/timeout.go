@@ -21,3 +21,60 @@ func (r PINChangeRequest) Timeout() time.Duration { return milliseconds(r.Timeou
 
 // Timeout is TimeoutMS as a duration.
 func (r ResetRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r CredentialListRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r CredentialRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r CredentialRenameRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r FingerprintListRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r FingerprintAddRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r FingerprintRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r FingerprintRenameRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r BlobListRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r BlobRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r BlobSetRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r BlobCollectRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r ConfigRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r ConfigIdentifyRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r ConfigEnterpriseRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r ConfigAlwaysUVRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r ConfigMinPINRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r ConfigLongTouchRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r ConfigVendorRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r EmulateObserveRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }

@@ -104,7 +104,7 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 			return nil, err
 		}
 	}
-	rest := &remaining{credentials: found[1:], request: r, up: up, uv: uv, salts: s, since: time.Now()}
+	rest := &remaining{credentials: found[1:], request: r, up: up, uv: uv, salts: s, since: a.now()}
 	response, err := a.assert(found[0], rest)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 // getNextAssertion answers authenticatorGetNextAssertion (CTAP 2.2, section 6.3).
 func (a *Authenticator) getNextAssertion(*command) ([]byte, error) {
 	rest := a.volatile.assertions
-	if rest == nil || len(rest.credentials) == 0 || time.Since(rest.since) > assertionTimeout {
+	if rest == nil || len(rest.credentials) == 0 || a.now().Sub(rest.since) > assertionTimeout {
 		a.volatile.assertions = nil
 		return nil, ctap2.ErrNotAllowed
 	}
@@ -129,7 +129,7 @@ func (a *Authenticator) getNextAssertion(*command) ([]byte, error) {
 		return nil, err
 	}
 	rest.credentials = rest.credentials[1:]
-	rest.since = time.Now()
+	rest.since = a.now()
 	return ctap2.MarshalResponse(response)
 }
 

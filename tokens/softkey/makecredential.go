@@ -237,7 +237,7 @@ func (a *Authenticator) created(made *credential, r *ctap2.MakeCredentialRequest
 	if uv {
 		data.Flags |= ctap2.FlagUV
 	}
-	if outputs != (ctap2.MakeCredentialOutputs{}) {
+	if outputs.CredProtect != 0 || outputs.HMACSecret != nil {
 		data.Flags |= ctap2.FlagED
 		if data.Extensions, err = ctap2.Marshal(&outputs); err != nil {
 			return nil, err

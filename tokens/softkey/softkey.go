@@ -233,7 +233,7 @@ func (a *Authenticator) PowerCycle() {
 }
 
 func (a *Authenticator) powerUp() {
-	a.volatile = volatile{poweredUp: time.Now()}
+	a.volatile = volatile{poweredUp: a.now()}
 	a.u2f.Reset()
 	a.user.forget()
 	a.renewTokens()
@@ -274,6 +274,7 @@ func (a *Authenticator) CBOR(ctx context.Context, request []byte, keepalive func
 
 // command is one command while it runs.
 type command struct {
+	cmd       ctap2.Cmd
 	ctx       context.Context
 	keepalive func(status byte)
 }
@@ -289,6 +290,7 @@ func (a *Authenticator) command(c *command, request []byte) ([]byte, error) {
 		return nil, ctap2.ErrRequestTooLarge
 	}
 	cmd, params := ctap2.Cmd(request[0]), request[1:]
+	c.cmd = cmd
 	if cmd != ctap2.CmdGetNextAssertion {
 		// CTAP 2.2, section 6.3: any other command ends the state of getNextAssertion.
 		a.volatile.assertions = nil
@@ -308,6 +310,14 @@ func (a *Authenticator) command(c *command, request []byte) ([]byte, error) {
 		return bare(c, params, a.reset)
 	case ctap2.CmdSelection:
 		return bare(c, params, a.selection)
+	case ctap2.CmdBioEnrollment, ctap2.CmdBioEnrollmentPreview:
+		return parsed(c, params, a.bioEnrollment)
+	case ctap2.CmdCredentialManagement, ctap2.CmdCredentialManagementPreview:
+		return parsed(c, params, a.credentialManagement)
+	case ctap2.CmdLargeBlobs:
+		return parsed(c, params, a.largeBlobs)
+	case ctap2.CmdConfig:
+		return parsed(c, params, a.config)
 	}
 	return nil, ctap2.ErrInvalidCommand
 }
@@ -360,7 +370,7 @@ func (a *Authenticator) selection(c *command) ([]byte, error) {
 
 // reset answers authenticatorReset (CTAP 2.2, section 6.6).
 func (a *Authenticator) reset(c *command) ([]byte, error) {
-	if a.cfg.ResetWindow > 0 && time.Since(a.volatile.poweredUp) > a.cfg.ResetWindow {
+	if a.cfg.ResetWindow > 0 && a.now().Sub(a.volatile.poweredUp) > a.cfg.ResetWindow {
 		return nil, ctap2.ErrNotAllowed
 	}
 	if err := a.touch(c, &Prompt{Command: ctap2.CmdReset}); err != nil {

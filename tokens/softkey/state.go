@@ -28,6 +28,10 @@ type state struct {
 	discoverable []*credential // the oldest first
 	created      uint64        // Created of the youngest
 	starts       uint64        // how often a seeded key was loaded
+	config       configState
+	blobs        []byte     // the serialized large-blob array, empty for the initial one
+	templates    []template // enrolled fingers, the oldest first
+	persistent   []byte     // persistentPinUvAuthToken, empty when none was given out
 
 	aead        cipher.AEAD // for ids
 	attestation *attestation
@@ -57,6 +61,30 @@ type record struct {
 	PIN        *pinState   `cbor:"3,keyasint,omitempty"`
 	Credential *credential `cbor:"4,keyasint,omitempty"` // replaces the one of the same RP and user
 	Starts     uint64      `cbor:"5,keyasint,omitempty"` // how often a seeded key was loaded
+
+	Config           *configState `cbor:"6,keyasint,omitempty"`
+	Blobs            *[]byte      `cbor:"7,keyasint,omitempty"`
+	Template         *template    `cbor:"8,keyasint,omitempty"` // replaces the one with the same ID
+	RemoveTemplate   []byte       `cbor:"9,keyasint,omitempty"`
+	RemoveCredential []byte       `cbor:"10,keyasint,omitempty"`
+	Persistent       *[]byte      `cbor:"11,keyasint,omitempty"` // empty takes it back
+}
+
+// configState is what authenticatorConfig changes (CTAP 2.3, section 6.11).
+type configState struct {
+	Enterprise          bool     `cbor:"1,keyasint,omitempty"`
+	AlwaysUV            bool     `cbor:"2,keyasint,omitempty"`
+	MinPINLength        uint     `cbor:"3,keyasint,omitempty"` // 0: as the Config says
+	MinPINLengthRPIDs   []string `cbor:"4,keyasint,omitempty"`
+	ForcePINChange      bool     `cbor:"5,keyasint,omitempty"`
+	PINComplexityPolicy bool     `cbor:"6,keyasint,omitempty"`
+	LongTouchForReset   bool     `cbor:"7,keyasint,omitempty"`
+}
+
+// template is an enrolled finger (CTAP 2.3, section 6.7.6).
+type template struct {
+	ID   []byte `cbor:"1,keyasint"`
+	Name string `cbor:"2,keyasint,omitempty"`
 }
 
 // Store keeps an authenticator's state as a sequence of records. One goroutine uses it

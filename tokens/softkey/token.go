@@ -65,7 +65,7 @@ func (a *Authenticator) issue(p ctap2.PINUVProtocol, permissions ctap2.Permissio
 	if _, err := io.ReadFull(a.rand, value); err != nil {
 		return nil, err
 	}
-	t := &token{value: value, inUse: true, permissions: permissions, rpID: rpID, verified: true, present: present, began: time.Now()}
+	t := &token{value: value, inUse: true, permissions: permissions, rpID: rpID, verified: true, present: present, began: a.now()}
 	a.volatile.tokens = map[ctap2.PINUVProtocol]*token{p: t}
 	return t, nil
 }
@@ -77,7 +77,7 @@ func (a *Authenticator) tokenInUse(p ctap2.PINUVProtocol) *token {
 	if t == nil || !t.inUse {
 		return nil
 	}
-	age := time.Since(t.began)
+	age := a.now().Sub(t.began)
 	if age >= tokenMaxUsage || !t.used && age >= tokenInitialUsage {
 		pinuv.Wipe(t.value)
 		delete(a.volatile.tokens, p)

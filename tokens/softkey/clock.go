@@ -1,0 +1,6 @@
+package softkey
+
+import "time"
+
+// now is the time of the key's clock.
+func (a *Authenticator) now() time.Time { return time.Now() }
