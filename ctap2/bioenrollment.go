@@ -31,6 +31,17 @@ type BioEnrollmentRequest struct {
 	GetModality       *bool                   `cbor:"6,keyasint,omitempty"`
 }
 
+// Authenticated gives what pinUvAuthParam is made over (CTAP 2.3, section 6.7): the modality, the
+// subcommand and the very bytes of its parameters.
+func (r *BioEnrollmentRequest) Authenticated() []byte {
+	return append([]byte{byte(r.Modality), byte(r.Subcommand)}, r.SubcommandParams...)
+}
+
+// Authorize sets pinUvAuthParam and its protocol; the other members must be there already.
+func (r *BioEnrollmentRequest) Authorize(t *Token) {
+	r.PINUVAuthParam, r.PINUVAuthProtocol = t.Authenticate(r.Authenticated()), t.Protocol
+}
+
 // BioEnrollmentParams are the parameters of a subcommand (CTAP 2.3, section 6.7). Nil and zero
 // members are absent.
 type BioEnrollmentParams struct {

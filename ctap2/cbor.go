@@ -133,6 +133,9 @@ func UnmarshalLenient(data []byte, v any) error {
 	return unmarshal(lenientMode, data, v)
 }
 
+// isAbsent reports whether raw is no item or null, which responses have in its place.
+func isAbsent(raw RawMessage) bool { return len(raw) == 0 || len(raw) == 1 && raw[0] == 0xF6 }
+
 // required is implemented by the messages that have members which must be present.
 type required interface {
 	// missing names the first absent member, or is empty.

@@ -1,5 +1,7 @@
 package ctap2
 
+import "bytes"
+
 // ConfigSubcommand is a subcommand of authenticatorConfig (CTAP 2.3, section 6.11).
 type ConfigSubcommand uint
 
@@ -26,6 +28,18 @@ func (r *ConfigRequest) missing() string {
 		return "subCommand"
 	}
 	return ""
+}
+
+// Authenticated gives what pinUvAuthParam is made over (CTAP 2.3, section 6.11): 32 bytes 0xFF, the
+// command, the subcommand and the very bytes of its parameters.
+func (r *ConfigRequest) Authenticated() []byte {
+	b := append(bytes.Repeat([]byte{0xFF}, 32), byte(CmdConfig), byte(r.Subcommand))
+	return append(b, r.SubcommandParams...)
+}
+
+// Authorize sets pinUvAuthParam and its protocol; the other members must be there already.
+func (r *ConfigRequest) Authorize(t *Token) {
+	r.PINUVAuthParam, r.PINUVAuthProtocol = t.Authenticate(r.Authenticated()), t.Protocol
 }
 
 // SetMinPINLengthParams are the parameters of setMinPINLength (CTAP 2.3, section 6.11.4). Nil

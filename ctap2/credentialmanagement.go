@@ -1,6 +1,11 @@
 package ctap2
 
-import "github.com/fobd/fobd/ctap2/cose"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/fobd/fobd/ctap2/cose"
+)
 
 // CredentialManagementSubcommand is a subcommand of authenticatorCredentialManagement
 // (CTAP 2.3, section 6.8).
@@ -34,6 +39,17 @@ func (r *CredentialManagementRequest) missing() string {
 	return ""
 }
 
+// Authenticated gives what pinUvAuthParam is made over (CTAP 2.3, section 6.8): the subcommand and
+// the very bytes of its parameters.
+func (r *CredentialManagementRequest) Authenticated() []byte {
+	return append([]byte{byte(r.Subcommand)}, r.SubcommandParams...)
+}
+
+// Authorize sets pinUvAuthParam and its protocol; the other members must be there already.
+func (r *CredentialManagementRequest) Authorize(t *Token) {
+	r.PINUVAuthParam, r.PINUVAuthProtocol = t.Authenticate(r.Authenticated()), t.Protocol
+}
+
 // CredentialManagementParams are the parameters of a subcommand (CTAP 2.3, section 6.8). Nil
 // members are absent.
 type CredentialManagementParams struct {
@@ -52,9 +68,43 @@ type CredentialManagementResponse struct {
 	TotalRPs             *uint                 `cbor:"5,keyasint,omitempty"`
 	User                 *User                 `cbor:"6,keyasint,omitempty"`
 	CredentialID         *CredentialDescriptor `cbor:"7,keyasint,omitempty"`
-	PublicKey            *cose.Key             `cbor:"8,keyasint,omitempty"`
+	PublicKey            *cose.Key             `cbor:"8,keyasint,omitempty"` // nil too when it is of a kind that cose does not know
 	TotalCredentials     *uint                 `cbor:"9,keyasint,omitempty"`
 	CredProtect          CredProtect           `cbor:"10,keyasint,omitempty"`
 	LargeBlobKey         []byte                `cbor:"11,keyasint,omitempty"`
 	ThirdPartyPayment    *bool                 `cbor:"12,keyasint,omitempty"`
+
+	// PublicKeyRaw is the public key as it came; it is not written.
+	PublicKeyRaw RawMessage `cbor:"-"`
+}
+
+// managementMembers is CredentialManagementResponse without its methods.
+type managementMembers CredentialManagementResponse
+
+// UnmarshalCBOR reads a response. A public key of a kind that nobody knows does not spoil it.
+func (r *CredentialManagementResponse) UnmarshalCBOR(data []byte) error {
+	// The outer member hides the one with the same number inside.
+	var w struct {
+		managementMembers
+		PublicKey RawMessage `cbor:"8,keyasint"`
+	}
+	if err := lenientMode.Unmarshal(data, &w); err != nil {
+		return decodeError(err)
+	}
+	if err := checkBytes(data, (*managementMembers)(nil)); err != nil {
+		return err
+	}
+	got := CredentialManagementResponse(w.managementMembers)
+	if !isAbsent(w.PublicKey) {
+		got.PublicKeyRaw = w.PublicKey
+		var key cose.Key
+		switch err := key.UnmarshalCBOR(w.PublicKey); {
+		case err == nil:
+			got.PublicKey = &key
+		case !errors.Is(err, cose.ErrUnsupported):
+			return decodeError(fmt.Errorf("public key: %w", err))
+		}
+	}
+	*r = got
+	return nil
 }

@@ -1,6 +1,10 @@
 package ctap2
 
-import "github.com/fobd/fobd/ctap2/cose"
+import (
+	"fmt"
+
+	"github.com/fobd/fobd/ctap2/cose"
+)
 
 // Extensions in getInfo (CTAP 2.3, section 12).
 const (
@@ -68,6 +72,38 @@ type GetAssertionOutputs struct {
 // 6.2, response member 0x08). Nil members are absent.
 type GetAssertionUnsigned struct {
 	LargeBlob *LargeBlobOutput `cbor:"largeBlob,omitempty"`
+}
+
+// Unsigned reads the unsigned extension outputs; without any, every member is nil.
+func (r *MakeCredentialResponse) Unsigned() (MakeCredentialUnsigned, error) {
+	return extensionOutputs[MakeCredentialUnsigned](r.UnsignedExtensionOutputs)
+}
+
+// Unsigned reads the unsigned extension outputs; without any, every member is nil.
+func (r *GetAssertionResponse) Unsigned() (GetAssertionUnsigned, error) {
+	return extensionOutputs[GetAssertionUnsigned](r.UnsignedExtensionOutputs)
+}
+
+// MakeCredentialOutputs reads the extension outputs of makeCredential; without any, every member
+// is zero.
+func (a *AuthData) MakeCredentialOutputs() (MakeCredentialOutputs, error) {
+	return extensionOutputs[MakeCredentialOutputs](a.Extensions)
+}
+
+// GetAssertionOutputs reads the extension outputs of getAssertion; without any, every member is nil.
+func (a *AuthData) GetAssertionOutputs() (GetAssertionOutputs, error) {
+	return extensionOutputs[GetAssertionOutputs](a.Extensions)
+}
+
+// extensionOutputs reads a map of outputs; what can't be read is [ErrResponse].
+func extensionOutputs[T any](raw RawMessage) (outputs T, err error) {
+	if isAbsent(raw) {
+		return outputs, nil
+	}
+	if err := UnmarshalLenient(raw, &outputs); err != nil {
+		return *new(T), fmt.Errorf("%w: extension outputs: %w", ErrResponse, err)
+	}
+	return outputs, nil
 }
 
 // CredProtect is a credential protection policy (CTAP 2.2, section 12.1).

@@ -9,10 +9,11 @@ import (
 )
 
 // HMACSecret is the platform's half of one use of the hmac-secret extension at getAssertion
-// (CTAP 2.2, section 12.7): [Client.HMACSecret] makes one for the salts, Input goes into the request,
-// Outputs reads the response. The caller wipes it.
+// (CTAP 2.2, section 12.7) or of hmac-secret-mc at makeCredential (section 12.8): [Client.HMACSecret]
+// makes one for the salts, Input goes into the request, Outputs or OutputsMC reads the response. The caller wipes it.
 type HMACSecret struct {
-	// Input is for GetAssertionExtensions.HMACSecret.
+	// Input is for GetAssertionExtensions.HMACSecret or, beside HMACSecret: true, for
+	// MakeCredentialExtensions.HMACSecretMC.
 	Input *HMACSecretInput
 
 	protocol PINUVProtocol
@@ -57,17 +58,32 @@ func (c *Client) HMACSecret(ctx context.Context, protocol PINUVProtocol, salt1, 
 	return h, nil
 }
 
-// Outputs decrypts the outputs in the extensions of the authenticator data; output2 is nil when there
-// was one salt. The error is [ErrResponse] when they are not there or not what the salts ask for.
+// Outputs decrypts the outputs in the extensions of the authenticator data of getAssertion; output2 is
+// nil when there was one salt. The error is [ErrResponse] when they are not there or not what the
+// salts ask for.
 func (h *HMACSecret) Outputs(a *AuthData) (output1, output2 []byte, err error) {
-	if len(a.Extensions) == 0 {
-		return nil, nil, fmt.Errorf("%w: no hmac-secret output", ErrResponse)
-	}
-	var ext GetAssertionOutputs
-	if err := UnmarshalLenient(a.Extensions, &ext); err != nil {
+	ext, err := a.GetAssertionOutputs()
+	if err != nil {
 		return nil, nil, err
 	}
-	out, err := h.protocol.Decrypt(h.secret, ext.HMACSecret)
+	return h.decrypt(ext.HMACSecret)
+}
+
+// OutputsMC is [HMACSecret.Outputs] for the authenticator data of makeCredential, where the extension
+// is called hmac-secret-mc (CTAP 2.2, section 12.8).
+func (h *HMACSecret) OutputsMC(a *AuthData) (output1, output2 []byte, err error) {
+	ext, err := a.MakeCredentialOutputs()
+	if err != nil {
+		return nil, nil, err
+	}
+	return h.decrypt(ext.HMACSecretMC)
+}
+
+func (h *HMACSecret) decrypt(encrypted []byte) (output1, output2 []byte, err error) {
+	if encrypted == nil {
+		return nil, nil, fmt.Errorf("%w: no hmac-secret output", ErrResponse)
+	}
+	out, err := h.protocol.Decrypt(h.secret, encrypted)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: hmac-secret output: %w", ErrResponse, err)
 	}
@@ -82,7 +98,7 @@ func (h *HMACSecret) Outputs(a *AuthData) (output1, output2 []byte, err error) {
 	return output1, output2, nil
 }
 
-// Wipe overwrites the shared secret. Outputs does not work afterwards.
+// Wipe overwrites the shared secret. Outputs and OutputsMC do not work afterwards.
 func (h *HMACSecret) Wipe() {
 	pinuv.Wipe(h.secret)
 	h.secret = nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/fobd/fobd/ctap2/pinuv"
 )
@@ -124,6 +125,35 @@ func (i *Info) MinPIN() uint {
 		return pinuv.MinPINCodePoints
 	}
 	return i.MinPINLength
+}
+
+// MaxPIN is the number of code points that a PIN has at most (CTAP 2.3, section 6.4, maxPINLength);
+// whatever it says, no PIN has more than [pinuv.MaxPINBytes] bytes of UTF-8.
+func (i *Info) MaxPIN() uint {
+	if i.MaxPINLength == 0 || i.MaxPINLength > pinuv.MaxPINBytes {
+		return pinuv.MaxPINBytes
+	}
+	return i.MaxPINLength
+}
+
+// CheckNewPIN says why the authenticator would refuse a new PIN, as far as its length goes (CTAP 2.3,
+// section 6.5.1): [pinuv.ErrPINTooShort] and [pinuv.ErrPINTooLong] by its minimum and maximum in
+// code points of Unicode normalization form C, [pinuv.ErrPINTooLong] for more than
+// [pinuv.MaxPINBytes] bytes, and [pinuv.ErrPINInvalid]. [Client.SetPIN] looks only at what no
+// authenticator takes.
+func (i *Info) CheckNewPIN(pin []byte) error {
+	pin = NormalizePIN(pin)
+	defer pinuv.Wipe(pin)
+	if err := pinuv.CheckPIN(pin); err != nil {
+		return err
+	}
+	switch n := uint(utf8.RuneCount(pin)); {
+	case n < i.MinPIN():
+		return fmt.Errorf("%w: this authenticator wants %d characters", pinuv.ErrPINTooShort, i.MinPIN())
+	case n > i.MaxPIN():
+		return fmt.Errorf("%w: this authenticator takes %d characters", pinuv.ErrPINTooLong, i.MaxPIN())
+	}
+	return nil
 }
 
 // infoMembers is Info without its methods.

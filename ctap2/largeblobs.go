@@ -1,5 +1,11 @@
 package ctap2
 
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+)
+
 // LargeBlobsRequest holds the parameters of authenticatorLargeBlobs (CTAP 2.3, section 6.10).
 // Nil and zero members are absent; Get or Set is there, never both.
 type LargeBlobsRequest struct {
@@ -11,18 +17,28 @@ type LargeBlobsRequest struct {
 	PINUVAuthProtocol PINUVProtocol `cbor:"6,keyasint,omitempty"`
 }
 
+// Authenticated gives what pinUvAuthParam is made over (CTAP 2.3, section 6.10.2): 32 bytes 0xFF,
+// the command and a zero, the offset in four bytes with the lowest first, and the hash of the
+// fragment. Only writing is authenticated.
+func (r *LargeBlobsRequest) Authenticated() []byte {
+	var offset uint
+	if r.Offset != nil {
+		offset = *r.Offset
+	}
+	b := append(bytes.Repeat([]byte{0xFF}, 32), byte(CmdLargeBlobs), 0)
+	b = binary.LittleEndian.AppendUint32(b, uint32(offset))
+	sum := sha256.Sum256(r.Set)
+	return append(b, sum[:]...)
+}
+
+// Authorize sets pinUvAuthParam and its protocol; the other members must be there already.
+func (r *LargeBlobsRequest) Authorize(t *Token) {
+	r.PINUVAuthParam, r.PINUVAuthProtocol = t.Authenticate(r.Authenticated()), t.Protocol
+}
+
 // LargeBlobsResponse is the answer of authenticatorLargeBlobs to a get (CTAP 2.3, section 6.10).
 type LargeBlobsResponse struct {
 	Config []byte `cbor:"1,keyasint"` // a fragment of the serialized large-blob array
-}
-
-// LargeBlob is an entry of the large-blob array (CTAP 2.3, section 6.10.3): DEFLATE, then
-// AES-256-GCM under the credential's largeBlobKey, with "blob" and the original size as
-// additional data.
-type LargeBlob struct {
-	Ciphertext []byte `cbor:"1,keyasint"`
-	Nonce      []byte `cbor:"2,keyasint"` // 12 bytes
-	OrigSize   uint64 `cbor:"3,keyasint"`
 }
 
 // Sizes around the large-blob array (CTAP 2.3, section 6.10).

@@ -16,6 +16,10 @@ import (
 // wants to be replugged before the next attempt (CTAP 2.2, section 6.5.5.2). It costs nothing.
 func (c *Client) PINRetries(ctx context.Context) (retries uint, powerCycle bool, err error) {
 	resp, err := c.ClientPIN(ctx, &ClientPINRequest{Subcommand: SubGetPINRetries})
+	if errors.Is(err, ErrMissingParameter) {
+		// The protocol is not a parameter of this subcommand; some keys want it all the same.
+		resp, err = c.ClientPIN(ctx, &ClientPINRequest{Subcommand: SubGetPINRetries, PINUVAuthProtocol: pinuv.One})
+	}
 	if err != nil {
 		return 0, false, err
 	}

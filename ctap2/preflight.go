@@ -8,32 +8,47 @@ import (
 
 // PreflightRequest asks which credential of a list is on an authenticator.
 type PreflightRequest struct {
-	Info  *Info // what GetInfo answered; its limits for lists and ids are kept
+	Info  *Info // what GetInfo answered; its limits for lists, ids and messages are kept
 	RPID  string
 	List  []CredentialDescriptor
 	Token *Token // may be nil; without it credentials with credProtect level 3 stay hidden
 }
 
+// maxPreflightList is the number of credentials in one request at most, whatever an authenticator
+// says about itself.
+const maxPreflightList = 1024
+
 // Preflight finds the first credential of a list that the authenticator has, without a touch, by
 // assertions with the option up set to false over an all-zero hash, in as many requests as
-// maxCredentialCountInList makes necessary. ok is false when it has none. An
+// maxCredentialCountInList and maxMsgSize make necessary. An authenticator that refuses a list as too
+// long is asked again with shorter ones. ok is false when it has none. An
 // authenticator that doesn't give silent assertions answers with a status, usually
 // [ErrUPRequired] or [ErrUnsupportedOption], which is returned; the caller sends the list as it is.
 func (c *Client) Preflight(ctx context.Context, r PreflightRequest) (found CredentialDescriptor, ok bool, err error) {
-	up := false
-	for list := range r.chunks() {
-		req := &GetAssertionRequest{
-			RPID:           r.RPID,
-			ClientDataHash: make([]byte, 32),
-			AllowList:      list,
-			Options:        &Options{UP: &up},
-		}
-		if r.Token != nil {
-			req.Authorize(r.Token)
-		}
+	req := &GetAssertionRequest{
+		RPID:           r.RPID,
+		ClientDataHash: make([]byte, 32),
+		Options:        &Options{UP: new(false)},
+	}
+	if r.Token != nil {
+		req.Authorize(r.Token)
+	}
+	empty, err := Marshal(req)
+	if err != nil {
+		return CredentialDescriptor{}, false, err
+	}
+	limits := r.Info.listLimits(len(empty) + 1) // the command byte
+	rest := r.candidates()
+	for len(rest) > 0 {
+		n := limits.prefix(rest)
+		req.AllowList = rest[:n:n]
 		resp, err := c.GetAssertion(ctx, req)
 		switch {
 		case errors.Is(err, ErrNoCredentials), errors.Is(err, ErrInvalidCredential):
+			rest = rest[n:]
+			continue
+		case (errors.Is(err, ErrLimitExceeded) || errors.Is(err, ErrRequestTooLarge)) && n > 1:
+			limits.count = n / 2 // from now on, so that a long list costs only a few refusals
 			continue
 		case err != nil:
 			return CredentialDescriptor{}, false, err
@@ -45,27 +60,88 @@ func (c *Client) Preflight(ctx context.Context, r PreflightRequest) (found Crede
 	return CredentialDescriptor{}, false, nil
 }
 
-// chunks gives the list in pieces that the authenticator takes, without the ids that
-// are too long to be its own.
-func (r *PreflightRequest) chunks() func(yield func([]CredentialDescriptor) bool) {
-	size := int(min(max(r.Info.MaxCredentialCountInList, 1), 1024))
-	return func(yield func([]CredentialDescriptor) bool) {
-		var chunk []CredentialDescriptor
-		for _, d := range r.List {
-			if n := r.Info.MaxCredentialIDLength; d.Type != TypePublicKey || n > 0 && uint(len(d.ID)) > n {
-				continue
-			}
-			// What the platform knows about transports is of no use to the authenticator.
-			chunk = append(chunk, CredentialDescriptor{ID: d.ID, Type: d.Type})
-			if len(chunk) == size {
-				if !yield(chunk) {
-					return
-				}
-				chunk = nil
-			}
+// candidates gives the credentials that can be the authenticator's, without transports, which are of no
+// use to it, and without the ids that are too long to be its own.
+func (r *PreflightRequest) candidates() []CredentialDescriptor {
+	list := make([]CredentialDescriptor, 0, len(r.List))
+	for _, d := range r.List {
+		if n := r.Info.MaxCredentialIDLength; d.Type != TypePublicKey || n > 0 && uint(len(d.ID)) > n {
+			continue
 		}
-		if len(chunk) > 0 {
-			yield(chunk)
+		list = append(list, CredentialDescriptor{ID: d.ID, Type: d.Type})
+	}
+	return list
+}
+
+// ListFits reports whether an authenticator takes list whole, in one request for rpID whose other
+// members have extra bytes beside the client data hash: neither maxCredentialCountInList (one, when it is
+// not given) nor maxMsgSize is in the way. Ids that are too long for the authenticator make no difference.
+func (i *Info) ListFits(rpID string, list []CredentialDescriptor, extra int) bool {
+	// The command, the map, and keys 1 to 3 with their values.
+	limits := i.listLimits(2 + 1 + headSize(len(rpID)) + len(rpID) + 1 + 2 + 32 + extra)
+	return limits.prefix(list) == len(list) && limits.used(list) <= limits.size
+}
+
+// listLimits says how long a list of credentials may be.
+type listLimits struct {
+	count int // credentials
+	size  int // bytes, of the member of the request
+}
+
+// listLimits gives what an authenticator takes in a request that has other bytes beside the list.
+func (i *Info) listLimits(other int) listLimits {
+	return listLimits{
+		count: int(min(max(i.MaxCredentialCountInList, 1), maxPreflightList)),
+		size:  int(min(i.MessageSize(), MaxMessageSize)) - other,
+	}
+}
+
+// prefix gives the number of credentials at the start of list that go into one request, at least one
+// of a list that is not empty: if that is too large, the authenticator says so.
+func (l listLimits) prefix(list []CredentialDescriptor) int {
+	size := 1 + headSize(l.count) // the member's key, and the array
+	for n, d := range list {
+		size += descriptorSize(d)
+		if n > 0 && (n == l.count || size > l.size) {
+			return n
 		}
 	}
+	return len(list)
+}
+
+// used gives the size in bytes of the member that list is.
+func (l listLimits) used(list []CredentialDescriptor) int {
+	if len(list) == 0 {
+		return 0
+	}
+	size := 1 + headSize(len(list))
+	for _, d := range list {
+		size += descriptorSize(d)
+	}
+	return size
+}
+
+// descriptorSize is the number of bytes of a descriptor's CBOR.
+func descriptorSize(d CredentialDescriptor) int {
+	n := 1 + 3 + headSize(len(d.ID)) + len(d.ID) + 5 + headSize(len(d.Type)) + len(d.Type) // a map, "id" and "type"
+	if len(d.Transports) > 0 {
+		n += 11 + headSize(len(d.Transports)) // "transports"
+		for _, t := range d.Transports {
+			n += headSize(len(t)) + len(t)
+		}
+	}
+	return n
+}
+
+// headSize is the number of bytes of the start of a CBOR item with n bytes or elements.
+func headSize(n int) int {
+	switch {
+	case n < 24:
+		return 1
+	case n < 1<<8:
+		return 2
+	case n < 1<<16:
+		return 3
+	}
+	return 5
 }

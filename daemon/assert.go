@@ -21,7 +21,7 @@ func (c *call) assert(ctx context.Context, r *api.AssertRequest) (*api.AssertRes
 	if err != nil {
 		return nil, err
 	}
-	rpID, err := c.site(r.Origin, options.RPID, r.Purpose)
+	rpID, err := c.site(r.Origin, options.RPID, r.Purpose, options.AppID)
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +34,9 @@ func (c *call) assert(ctx context.Context, r *api.AssertRequest) (*api.AssertRes
 		return nil, err
 	}
 	defer s.close()
+	if s.under != "" {
+		rpID = s.under
+	}
 	clientData := webauthn.ClientData{Type: webauthn.TypeGet, Challenge: options.Challenge, Origin: r.Origin}.JSON()
 	asserted := &webauthn.Asserted{
 		Options:        options,
@@ -62,9 +65,24 @@ func (s *session) canAssert(ctx context.Context, rpID string, options *webauthn.
 	}
 	none := &keyError{s.key, ctap2.ErrNoCredentials}
 	if s.client == nil {
-		return s.u2fHas(ctx, rpID, options.Allow)
+		found, err := s.u2fHas(ctx, rpID, options.Allow)
+		if err == nil && !found && options.AppID != nil {
+			if found, err = s.u2fHas(ctx, *options.AppID, options.Allow); found {
+				s.under = *options.AppID
+			}
+		}
+		if err == nil && !found {
+			err = none
+		}
+		return found, err
 	}
 	_, found, err := s.preflight(ctx, rpID, options.Allow, nil)
+	if err == nil && !found && options.AppID != nil {
+		// WebAuthn Level 3, section 10.1.1: the AppID comes where the RP ID has nothing.
+		if _, found, err = s.preflight(ctx, *options.AppID, options.Allow, nil); found {
+			s.under = *options.AppID
+		}
+	}
 	how, _ := options.Verification(s.info)
 	switch status := (*ctap2.Error)(nil); {
 	case found:
@@ -79,8 +97,11 @@ func (s *session) canAssert(ctx context.Context, rpID string, options *webauthn.
 	return false, err
 }
 
-// u2fHas asks a U2F key for the credentials of a list.
+// u2fHas asks a key that speaks U2F for the credentials of a list; one that does not has none.
 func (s *session) u2fHas(ctx context.Context, rpID string, list []ctap2.CredentialDescriptor) (bool, error) {
+	if !s.conn.U2F() {
+		return false, nil
+	}
 	client := &u2f.Client{Transport: s.conn}
 	application := sha256.Sum256([]byte(rpID))
 	for _, d := range list {
@@ -92,7 +113,7 @@ func (s *session) u2fHas(ctx context.Context, rpID string, list []ctap2.Credenti
 			return found, err
 		}
 	}
-	return false, &keyError{s.key, ctap2.ErrNoCredentials}
+	return false, nil
 }
 
 // sign verifies the person where that is wanted and makes the assertion.

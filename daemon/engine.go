@@ -53,8 +53,19 @@ type Config struct {
 	// Timeout bounds operations whose request does not say how long, MaxTimeout those
 	// that do. Defaults: [DefaultTimeout] and [MaxTimeout].
 	Timeout, MaxTimeout time.Duration
+	// Enterprise says which sites get enterprise attestation; the zero value: none.
+	Enterprise Enterprise
 	// Channel holds the times that keys are allowed for an answer.
 	Channel ctaphid.Config
+}
+
+// Enterprise says which sites that ask for enterprise attestation get it (CTAP 2.3, section
+// 7.1). It lets them tell single keys apart.
+type Enterprise struct {
+	// Vendor asks keys for it as their vendors facilitate it: for the sites in the key.
+	Vendor bool
+	// RPIDs are the sites for which the platform's manager asks keys for it.
+	RPIDs []string
 }
 
 // Engine runs operations. It is made by [New]; its methods may be called from several

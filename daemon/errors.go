@@ -77,10 +77,17 @@ var translations = []struct {
 	{ctap2.ErrActionTimeout, api.CodeTimeout, "%s was not touched in time", "try again, and touch the key while it blinks"},
 	{ctap2.ErrKeepaliveCancel, api.CodeCancelled, "the operation was cancelled on %s", "another program may have done so; try again"},
 	{ctap2.ErrKeyStoreFull, api.CodeKeyFull, "%s has no room for another credential", "delete a credential, or use another key"},
+	{ctap2.ErrFPDatabaseFull, api.CodeFingerprintsFull, "%s has no room for another finger", "make it forget one with fingerprint-delete"},
+	{ctap2.ErrLargeBlobStorageFull, api.CodeBlobsFull, "%s has no room for the blob", "delete a blob, or remove those of no credential with blob-collect"},
 	{ctap2.ErrUnsupportedAlgorithm, api.CodeUnsupported, "%s has none of the algorithms that the site takes", "use another key"},
 	{ctap2.ErrUnsupportedOption, api.CodeUnsupported, "%s cannot do what the request needs", "use another key"},
 	{ctap2.ErrRequestTooLarge, api.CodeTooLarge, "the request is too large for %s", "shorten its lists of credentials"},
 	{ctap2.ErrLimitExceeded, api.CodeTooLarge, "the request is over a limit of %s", "shorten its lists of credentials"},
+	{ctap2.ErrInvalidCommand, api.CodeUnsupported, "%s does not have this command", "use another key"},
+	{ctap2.ErrInvalidSubcommand, api.CodeUnsupported, "%s does not have this command", "use another key"},
+	{ctap2.ErrUnauthorizedPermission, api.CodeUnsupported, "%s does not let the PIN or finger do this", "use another key"},
+	{ctap2.ErrPINTokenExpired, api.CodeKeyError, "%s has forgotten that the PIN was given", "try again"},
+	{ctap2.ErrIntegrityFailure, api.CodeKeyError, "%s received damaged data", "try again"},
 	{ctap2.ErrNotAllowed, api.CodeKeyError, "%s does not allow this now", "pull the key out, put it in again, and try again"},
 
 	// The WebAuthn client. Without a message, the error's own is given.

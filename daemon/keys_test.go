@@ -148,6 +148,13 @@ func TestOperationsAreSortedAndWhole(t *testing.T) {
 		api.OpAssert, api.OpEmulateAdd, api.OpEmulateList, api.OpEmulatePower, api.OpEmulateRemove, api.OpEmulateSet,
 		api.OpEmulateTouch, api.OpInfo, api.OpList, api.OpPINChange, api.OpPINSet, api.OpPINStatus, api.OpRegister,
 		api.OpReset, api.OpStatus, api.OpTouch, api.OpVerify, api.OpWink,
+		api.OpCredentialList, api.OpCredentialShow, api.OpCredentialDelete, api.OpCredentialRename,
+		api.OpFingerprintList, api.OpFingerprintAdd, api.OpFingerprintRename, api.OpFingerprintDelete,
+		api.OpBlobList, api.OpBlobGet, api.OpBlobSet, api.OpBlobDelete, api.OpBlobCollect,
+		api.OpConfigShow, api.OpConfigIdentify, api.OpConfigEnterprise, api.OpConfigAlwaysUV,
+		api.OpConfigMinPIN, api.OpConfigLongTouch, api.OpConfigVendor,
+		api.OpEmulateFault, api.OpEmulateClock, api.OpEmulateFinger, api.OpEmulateSnapshot, api.OpEmulateRestore,
+		api.OpEmulateClone, api.OpEmulateImport, api.OpEmulateExport, api.OpEmulateObserve,
 	}
 	slices.Sort(want)
 	if !slices.Equal(names, want) {

@@ -3,7 +3,6 @@ package daemon_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -195,7 +194,9 @@ type person struct {
 	seen   []api.Prompt
 	pins   []string // for pin and new-pin prompts, in this order
 	choice int
-	onShow func(api.Prompt) // called without the lock
+	// refuses is the answer to questions.
+	refuses bool
+	onShow  func(api.Prompt) // called without the lock
 }
 
 func (p *person) note(prompt api.Prompt) {
@@ -248,8 +249,12 @@ func (p *person) Choose(_ context.Context, prompt api.Prompt) (int, error) {
 	return p.choice, nil
 }
 
-func (p *person) Confirm(context.Context, api.Prompt) (bool, error) {
-	return false, errors.New("the test has no answer")
+func (p *person) Confirm(_ context.Context, prompt api.Prompt) (bool, error) {
+	p.note(prompt)
+	defer p.forget(prompt.ID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.refuses, nil
 }
 
 // kinds are the kinds of the prompts shown so far.

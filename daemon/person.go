@@ -64,6 +64,9 @@ func (s *session) uvToken(ctx context.Context, v verification) (*ctap2.Token, er
 
 // pinToken asks the person for the PIN.
 func (s *session) pinToken(ctx context.Context, v verification) (*ctap2.Token, error) {
+	if err := s.pinUsable(ctx); err != nil {
+		return nil, err
+	}
 	permissions, _ := s.info.Option(ctap2.OptionPINUVAuthToken)
 	var token *ctap2.Token
 	err := s.withPIN(ctx, v.allowLast, func(pin []byte) (err error) {
@@ -74,7 +77,74 @@ func (s *session) pinToken(ctx context.Context, v verification) (*ctap2.Token, e
 		token, err = s.client.PINToken(ctx, r)
 		return err
 	})
+	if errors.Is(err, ctap2.ErrPINPolicyViolation) {
+		return nil, s.pinOutdated()
+	}
 	return token, err
+}
+
+// pinUsable refuses before the person is asked when the key gives nothing for its PIN until
+// that is changed (CTAP 2.3, section 6.4, forcePINChange).
+func (s *session) pinUsable(ctx context.Context) error {
+	forced := func() bool { return s.info.ForcePINChange != nil && *s.info.ForcePINChange }
+	if !forced() {
+		return nil
+	}
+	// It may have been changed by another program.
+	if err := s.refresh(ctx); err != nil || !forced() {
+		return err
+	}
+	return s.pinOutdated()
+}
+
+// pinOutdated is the error for a PIN that must be changed.
+func (s *session) pinOutdated() error {
+	return &api.Error{
+		Code: api.CodePINPolicy, Message: "the PIN of " + s.key.Name() + " must be changed before it can be used",
+		Hint: "change it with pin-change", Key: s.key.ID(),
+	}
+}
+
+// permit gets the person verified for the management of a key and returns a token with one
+// permission, to be wiped by the caller. Where optional is true it is nil for a key that
+// verifies nobody.
+func (s *session) permit(ctx context.Context, permission ctap2.Permission, allowLast, optional bool) (*ctap2.Token, error) {
+	uv, _ := s.info.Option(ctap2.OptionUV)
+	tokens, _ := s.info.Option(ctap2.OptionPINUVAuthToken)
+	// CTAP 2.3, section 6.4: these permissions need an option of their own for a finger.
+	if permission&ctap2.PermissionBioEnrollment != 0 {
+		able, _ := s.info.Option(ctap2.OptionUVBioEnroll)
+		uv = uv && able
+	}
+	if permission&ctap2.PermissionConfig != 0 {
+		able, _ := s.info.Option(ctap2.OptionUVConfig)
+		uv = uv && able
+	}
+	pin, canPIN := s.info.Option(ctap2.OptionClientPIN)
+	v := verification{permissions: permission, allowLast: allowLast}
+	v.Wanted, v.BuiltIn, v.PIN = true, uv && tokens, pin && s.info.Protocol().Valid()
+	switch {
+	case v.BuiltIn || v.PIN:
+	case optional:
+		return nil, nil
+	case canPIN:
+		return nil, &keyError{s.key, webauthn.ErrPINNotSet}
+	default:
+		return nil, &api.Error{Code: api.CodeUnsupported, Message: s.key.Name() + " cannot verify the person", Hint: "use another key", Key: s.key.ID()}
+	}
+	token, _, err := s.token(ctx, v)
+	return token, err
+}
+
+// confirm has the person agree to something that cannot be undone.
+func (s *session) confirm(ctx context.Context, question string) error {
+	p := s.c.prompt(api.PromptConfirm, s.key)
+	p.Message = question + " This is what " + asker(&p) + " wants."
+	yes, err := ask(ctx, s, p, s.c.ui.Confirm)
+	if err != nil || yes {
+		return err
+	}
+	return &api.Error{Code: api.CodeDenied, Message: "the person said no; nothing was changed on " + s.key.Name(), Key: s.key.ID()}
 }
 
 // withPIN asks the person for the PIN and uses it. A wrong one is told and asked for

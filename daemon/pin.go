@@ -47,6 +47,8 @@ func (c *call) pinStatus(ctx context.Context, r *api.KeyRequest) (*api.PINStatus
 	if n := s.info.MaxPINLength; n > 0 {
 		result.MaxLength = n
 	}
+	result.Complexity = s.info.PINComplexityPolicy
+	result.ComplexityURL = printable(string(s.info.PINComplexityPolicyURL))
 	result.Set, result.Supported = s.info.Option(ctap2.OptionClientPIN)
 	if force := s.info.ForcePINChange; force != nil {
 		result.ForceChange = *force
@@ -143,25 +145,38 @@ func (s *session) withNewPIN(ctx context.Context, use func(pin []byte) error) er
 	return err
 }
 
-// newPIN asks the person for a new PIN that the key may take (CTAP 2.2, section 6.5.1).
+// newPIN asks the person for a new PIN that the key may take: its length is in code points of
+// Unicode normalization form C (CTAP 2.3, section 6.5.1).
 func (s *session) newPIN(ctx context.Context) (api.Secret, error) {
 	p := s.c.prompt(api.PromptNewPIN, s.key)
-	p.MinLength = s.info.MinPIN()
+	p.MinLength, p.MaxLength = s.info.MinPIN(), s.info.MaxPINLength
 	pin, err := ask(ctx, s, p, s.c.ui.PIN)
 	if err != nil {
 		return api.Secret{}, err
 	}
 	normal := ctap2.NormalizePIN(pin.Bytes())
 	defer pinuv.Wipe(normal)
-	if err = pinuv.CheckPIN(normal); err == nil && uint(utf8.RuneCount(normal)) < p.MinLength {
-		err = &api.Error{
-			Code: api.CodePINPolicy, Message: "the PIN is too short for " + s.key.Name(),
-			Hint: fmt.Sprintf("this key wants at least %d characters", p.MinLength), Key: s.key.ID(),
-		}
+	if err = pinuv.CheckPIN(normal); err == nil {
+		err = s.checkLength(uint(utf8.RuneCount(normal)), p.MinLength, p.MaxLength)
 	}
 	if err != nil {
 		pin.Wipe()
 		return api.Secret{}, err
 	}
 	return pin, nil
+}
+
+// checkLength says why a PIN of n code points is not one for the key; most is 0 when the key
+// does not say.
+func (s *session) checkLength(n, least, most uint) error {
+	refuse := func(what, hint string) error {
+		return &api.Error{Code: api.CodePINPolicy, Message: "the PIN is too " + what + " for " + s.key.Name(), Hint: hint, Key: s.key.ID()}
+	}
+	switch {
+	case n < least:
+		return refuse("short", fmt.Sprintf("this key wants at least %s", plural(least, "character", "characters")))
+	case most > 0 && n > most:
+		return refuse("long", fmt.Sprintf("this key takes at most %s", plural(most, "character", "characters")))
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fobd/fobd/ctap2"
@@ -10,8 +11,9 @@ import (
 	"github.com/fobd/fobd/daemon/webauthn"
 )
 
-// site checks that a request may be made for a site and notes it for the prompts.
-func (c *call) site(origin, rpID, purpose string) (string, error) {
+// site checks that a request may be made for a site and notes it for the prompts. appID, if
+// not nil, is an AppID of U2F, which it completes.
+func (c *call) site(origin, rpID, purpose string, appID *string) (string, error) {
 	if err := c.setPurpose(purpose); err != nil {
 		return "", err
 	}
@@ -23,8 +25,28 @@ func (c *call) site(origin, rpID, purpose string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if appID != nil {
+		if *appID, err = webauthn.AppID(origin, domain, *appID); err != nil {
+			return "", err
+		}
+	}
 	c.rpID = id
 	return id, nil
+}
+
+// enterprise says how to ask a key for enterprise attestation (CTAP 2.3, section 7.1.1: 1 is
+// vendor-facilitated, 2 platform-managed); 0 is not at all.
+func (c *call) enterprise(rpID, attestation string, info *ctap2.Info) uint {
+	on, _ := info.Option(ctap2.OptionEnterprise)
+	switch cfg := c.e.cfg.Enterprise; {
+	case !on || attestation != "enterprise":
+		return 0
+	case slices.Contains(cfg.RPIDs, rpID):
+		return 2
+	case cfg.Vendor:
+		return 1
+	}
+	return 0
 }
 
 // within bounds an operation by the time-out of the site's options, where the request
@@ -47,7 +69,7 @@ func (c *call) register(ctx context.Context, r *api.RegisterRequest) (*api.Regis
 	if err != nil {
 		return nil, err
 	}
-	rpID, err := c.site(r.Origin, options.RP.ID, r.Purpose)
+	rpID, err := c.site(r.Origin, options.RP.ID, r.Purpose, options.AppIDExclude)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +92,7 @@ func (c *call) register(ctx context.Context, r *api.RegisterRequest) (*api.Regis
 		Info:           s.info,
 		ClientDataJSON: clientData,
 	}
+	created.Request.EnterpriseAttestation = c.enterprise(rpID, options.Attestation, s.info)
 	if err := s.create(ctx, created, r.AllowLastRetry); err != nil {
 		return nil, err
 	}
@@ -98,6 +121,9 @@ func (s *session) create(ctx context.Context, created *webauthn.Created, allowLa
 		v.permissions |= ctap2.PermissionGetAssertion
 	}
 	created.Verified = v.Wanted
+	if err := s.excluded(ctx, created.Options); err != nil {
+		return err
+	}
 	return s.verified(ctx, v, func(token *ctap2.Token, uv bool) error {
 		request := *created.Request
 		if long {
@@ -127,6 +153,22 @@ func (s *session) create(ctx context.Context, created *webauthn.Created, allowLa
 		})
 		return err
 	})
+}
+
+// excluded refuses when the key is registered already under an AppID of U2F (WebAuthn Level 3,
+// section 10.1.2). It says so only after a touch, so that nobody learns it without the person.
+func (s *session) excluded(ctx context.Context, options *webauthn.CreationOptions) error {
+	if options.AppIDExclude == nil || len(options.Exclude) == 0 {
+		return nil
+	}
+	found, err := s.u2fHas(ctx, *options.AppIDExclude, options.Exclude)
+	if !found || err != nil {
+		return err
+	}
+	if err := s.blink(ctx); err != nil {
+		return err
+	}
+	return &keyError{s.key, ctap2.ErrCredentialExcluded}
 }
 
 // verified runs a request with what verifies the person. When the key's own verification

@@ -34,16 +34,20 @@ func (c *call) sentence(p *api.Prompt) string {
 	case api.PromptChoose:
 		return "Choose an account" + why
 	}
-	return "Answer" + why
+	return "Agree" + why
 }
 
-// why says who asks and what for. A program gives itself its name.
-func (c *call) why(p *api.Prompt) string {
-	program := printable(p.Program)
-	if program == "" {
-		program = "somebody"
+// asker is who asks. A program gives itself its name.
+func asker(p *api.Prompt) string {
+	if program := printable(p.Program); program != "" {
+		return program
 	}
-	s := ": " + program + " wants "
+	return "somebody"
+}
+
+// why says who asks and what for.
+func (c *call) why(p *api.Prompt) string {
+	s := ": " + asker(p) + " wants "
 	switch c.op.Name {
 	case api.OpRegister:
 		s += "to register it with " + p.RPID
@@ -53,6 +57,18 @@ func (c *call) why(p *api.Prompt) string {
 		s += "a touch"
 	case api.OpReset:
 		s += "to erase it"
+	case api.OpCredentialList, api.OpCredentialShow:
+		s += "to see its credentials"
+	case api.OpCredentialDelete:
+		s += "to delete a credential"
+	case api.OpCredentialRename:
+		s += "to rename a credential"
+	case api.OpFingerprintAdd, api.OpFingerprintDelete, api.OpFingerprintList, api.OpFingerprintRename:
+		s += "to look after its fingerprints"
+	case api.OpBlobCollect, api.OpBlobDelete, api.OpBlobGet, api.OpBlobList, api.OpBlobSet:
+		s += "to look after its large blobs"
+	case api.OpConfigAlwaysUV, api.OpConfigEnterprise, api.OpConfigIdentify, api.OpConfigLongTouch, api.OpConfigMinPIN, api.OpConfigShow, api.OpConfigVendor:
+		s += "to look after its settings"
 	case api.OpPINSet, api.OpPINChange, api.OpPINStatus:
 		s += "to look after its PIN"
 	default:

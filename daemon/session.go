@@ -23,6 +23,10 @@ type session struct {
 	client *ctap2.Client
 	info   *ctap2.Info
 
+	// under is the RP ID that a credential is registered under, where that is not the
+	// site's own but an AppID of U2F.
+	under string
+
 	release  func() // gives the key to the next operation
 	kind     api.PromptKind
 	withdraw func() // nil when no prompt is shown

@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -79,18 +78,11 @@ func (s *stream) Write(report []byte) (int, error) {
 	return n, s.explain("write", err)
 }
 
-// explain turns the connection's errors into those of Device.
 func (s *stream) explain(verb string, err error) error {
-	switch {
-	case s.closed.Load():
+	if s.closed.Load() {
 		return errClosed
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errDeadline
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed),
-		errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
-		return ErrGone
 	}
-	return fmt.Errorf("hid: %s: %w", verb, err)
+	return explainConn(verb, err)
 }
 
 func (s *stream) SetReadDeadline(t time.Time) error {

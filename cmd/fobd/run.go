@@ -39,15 +39,16 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		buses = append(buses, bus)
 	}
 	engine, err := daemon.New(daemon.Config{
-		Sources:  buses,
-		Rules:    policy.Rules{Owner: uint32(os.Geteuid())},
-		Verifier: relyingparty.Verifier{},
-		Log:      log,
-		StateDir: cfg.StateDir,
-		Version:  version,
-		Mode:     string(scope),
-		Socket:   endpoint.path,
-		Timeout:  cfg.Timeouts.Operation.Duration,
+		Sources:    buses,
+		Rules:      policy.Rules{Owner: uint32(os.Geteuid())},
+		Verifier:   relyingparty.Verifier{},
+		Log:        log,
+		StateDir:   cfg.StateDir,
+		Enterprise: daemon.Enterprise{Vendor: cfg.Enterprise.Vendor, RPIDs: cfg.Enterprise.RPIDs},
+		Version:    version,
+		Mode:       string(scope),
+		Socket:     endpoint.path,
+		Timeout:    cfg.Timeouts.Operation.Duration,
 	})
 	if err != nil {
 		return err

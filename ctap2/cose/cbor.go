@@ -15,6 +15,8 @@ func (k Key) AppendTo(dst []byte) []byte {
 		pairs++
 	}
 	switch k.KeyType {
+	case KeyTypeAKP:
+		pairs++
 	case KeyTypeOKP, KeyTypeRSA:
 		pairs += 2
 	case KeyTypeEC2:
@@ -37,6 +39,8 @@ func (k Key) AppendTo(dst []byte) []byte {
 	case KeyTypeRSA:
 		dst = appendBytes(append(dst, 0x20), k.N) // -1: n
 		dst = appendBytes(append(dst, 0x21), k.E) // -2: e
+	case KeyTypeAKP:
+		dst = appendBytes(append(dst, 0x20), k.Pub) // -1: pub
 	}
 	return dst
 }
@@ -47,11 +51,11 @@ func (k Key) MarshalCBOR() ([]byte, error) {
 	if err := k.Check(); err != nil {
 		return nil, err
 	}
-	return k.AppendTo(make([]byte, 0, 24+len(k.X)+len(k.Y)+len(k.N)+len(k.E))), nil
+	return k.AppendTo(make([]byte, 0, 24+len(k.X)+len(k.Y)+len(k.N)+len(k.E)+len(k.Pub))), nil
 }
 
 // wireKey is what can be decoded of a COSE_Key before its type is known: -1 and -2 mean other
-// things in an RSA key.
+// things in an RSA key, and -1 again in an AKP key.
 type wireKey struct {
 	KeyType int64           `cbor:"1,keyasint"`
 	Alg     int64           `cbor:"3,keyasint"`
@@ -108,6 +112,10 @@ func (k *Key) UnmarshalCBOR(data []byte) error {
 		if got.E, err = byteString(w.P2); err != nil {
 			return err
 		}
+	case KeyTypeAKP:
+		if got.Pub, err = byteString(w.P1); err != nil {
+			return err
+		}
 	}
 	if err := got.Check(); err != nil {
 		return err
@@ -119,7 +127,7 @@ func (k *Key) UnmarshalCBOR(data []byte) error {
 // byteString insists on major type 2: cbor would take an array of numbers for bytes too.
 func byteString(raw cbor.RawMessage) ([]byte, error) {
 	if len(raw) == 0 || raw[0]>>5 != 2 {
-		return nil, fmt.Errorf("%w: a coordinate is not a byte string", ErrKey)
+		return nil, fmt.Errorf("%w: a member is not a byte string", ErrKey)
 	}
 	var b []byte
 	if err := decMode.Unmarshal(raw, &b); err != nil {

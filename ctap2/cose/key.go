@@ -11,16 +11,19 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"math/big"
+
+	"filippo.io/mldsa"
 )
 
 // Key is a COSE_Key with a public key in it. Its CBOR form is the canonical one of
 // CTAP 2.2, section 8. The zero value holds no key.
 type Key struct {
-	KeyType int64     // kty: 1 OKP, 2 EC2, 3 RSA
-	Alg     Algorithm // alg, 0 when absent
+	KeyType int64     // kty: 1 OKP, 2 EC2, 3 RSA, 7 AKP
+	Alg     Algorithm // alg, 0 when absent; AKP needs it
 	Curve   int64     // crv: 1 P-256, 2 P-384, 3 P-521, 6 Ed25519
 	X, Y    []byte    // EC2 coordinates of full length; OKP has X only
 	N, E    []byte    // RSA modulus and exponent, big-endian
+	Pub     []byte    // AKP: the ML-DSA public key (FIPS 204, algorithm 22)
 }
 
 // Limits for RSA moduli in bytes: below nobody should trust them, above nobody sends them.
@@ -30,7 +33,7 @@ const (
 )
 
 // FromPublic makes a Key of an *ecdsa.PublicKey, an *ecdh.PublicKey (P-256 only), an
-// ed25519.PublicKey or an *rsa.PublicKey, labelled with alg. The Key owns its bytes. The error is
+// ed25519.PublicKey, an *rsa.PublicKey or an *mldsa.PublicKey, labelled with alg. The Key owns its bytes. The error is
 // [ErrUnsupported] when alg does not go with the key, [ErrKey] when the key is not valid.
 func FromPublic(pub crypto.PublicKey, alg Algorithm) (Key, error) {
 	k := Key{Alg: alg}
@@ -60,6 +63,11 @@ func FromPublic(pub crypto.PublicKey, alg Algorithm) (Key, error) {
 			return Key{}, fmt.Errorf("%w: incomplete RSA key", ErrKey)
 		}
 		k.KeyType, k.N, k.E = KeyTypeRSA, pub.N.Bytes(), big.NewInt(int64(pub.E)).Bytes()
+	case *mldsa.PublicKey:
+		if params, ok := mldsaParameters(alg); !ok || pub.Parameters() != params {
+			return Key{}, fmt.Errorf("%w: %v with a key for %v", ErrUnsupported, alg, pub.Parameters())
+		}
+		k.KeyType, k.Pub = KeyTypeAKP, pub.Bytes()
 	default:
 		return Key{}, fmt.Errorf("%w: %T", ErrUnsupported, pub)
 	}
@@ -72,8 +80,8 @@ func (k *Key) setPoint(curve int64, point []byte) {
 	k.KeyType, k.Curve, k.X, k.Y = KeyTypeEC2, curve, point[1:1+n:1+n], point[1+n:]
 }
 
-// Public gives the Go form: *ecdsa.PublicKey, ed25519.PublicKey or *rsa.PublicKey, and
-// *ecdh.PublicKey for a key labelled [ECDHESHKDF256]. A point that is not on its curve is
+// Public gives the Go form: *ecdsa.PublicKey, ed25519.PublicKey, *rsa.PublicKey or
+// *mldsa.PublicKey, and *ecdh.PublicKey for a key labelled [ECDHESHKDF256]. A point that is not on its curve is
 // [ErrKey]; an unknown type or curve, and an algorithm that does not go with the key,
 // are [ErrUnsupported]. An absent algorithm goes with every key.
 func (k Key) Public() (crypto.PublicKey, error) {
@@ -89,6 +97,13 @@ func (k Key) Public() (crypto.PublicKey, error) {
 			e = e<<8 | int(b)
 		}
 		return &rsa.PublicKey{N: new(big.Int).SetBytes(k.N), E: e}, nil
+	case k.KeyType == KeyTypeAKP:
+		params, _ := mldsaParameters(k.Alg)
+		pub, err := mldsa.NewPublicKey(params, k.Pub)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrKey, err)
+		}
+		return pub, nil
 	case k.Alg == ECDHESHKDF256:
 		return k.ECDH()
 	}
@@ -118,7 +133,8 @@ func (k Key) ECDH() (*ecdh.PublicKey, error) {
 }
 
 // Verify checks a signature as authenticators make them: ASN.1 DER for the ECDSA
-// algorithms, raw for EdDSA, PKCS #1 v1.5 for RS256 (WebAuthn Level 3, section 6.5.5).
+// algorithms, raw for EdDSA and ML-DSA (with an empty context), PKCS #1 v1.5 for RS256 (WebAuthn
+// Level 3, section 6.5.5).
 // The error is [ErrSignature] when the signature is wrong.
 func (k Key) Verify(message, sig []byte) error {
 	pub, err := k.Public()
@@ -127,20 +143,22 @@ func (k Key) Verify(message, sig []byte) error {
 	}
 	var ok bool
 	switch k.Alg {
-	case ES256:
+	case ES256, ESP256:
 		sum := sha256.Sum256(message)
 		ok = ecdsa.VerifyASN1(pub.(*ecdsa.PublicKey), sum[:], sig)
-	case ES384:
+	case ES384, ESP384:
 		sum := sha512.Sum384(message)
 		ok = ecdsa.VerifyASN1(pub.(*ecdsa.PublicKey), sum[:], sig)
-	case ES512:
+	case ES512, ESP512:
 		sum := sha512.Sum512(message)
 		ok = ecdsa.VerifyASN1(pub.(*ecdsa.PublicKey), sum[:], sig)
-	case EdDSA:
+	case EdDSA, Ed25519:
 		ok = ed25519.Verify(pub.(ed25519.PublicKey), message, sig)
 	case RS256:
 		sum := sha256.Sum256(message)
 		ok = rsa.VerifyPKCS1v15(pub.(*rsa.PublicKey), crypto.SHA256, sum[:], sig) == nil
+	case MLDSA44, MLDSA65, MLDSA87:
+		ok = mldsa.Verify(pub.(*mldsa.PublicKey), message, sig, nil) == nil
 	default:
 		return fmt.Errorf("%w: no signatures with %v", ErrUnsupported, k.Alg)
 	}
@@ -159,7 +177,7 @@ func (k Key) IsZero() bool { return k.KeyType == 0 }
 func (k Key) Check() error {
 	switch k.KeyType {
 	case KeyTypeOKP:
-		if k.Curve != CurveEd25519 || k.Alg != 0 && k.Alg != EdDSA {
+		if k.Curve != CurveEd25519 || k.Alg != 0 && k.Alg != EdDSA && k.Alg != Ed25519 {
 			return fmt.Errorf("%w: OKP with curve %d and %v", ErrUnsupported, k.Curve, k.Alg)
 		}
 		if len(k.X) != ed25519.PublicKeySize {
@@ -174,11 +192,11 @@ func (k Key) Check() error {
 		goes := k.Alg == 0
 		switch k.Curve {
 		case CurveP256:
-			goes = goes || k.Alg == ES256 || k.Alg == ECDHESHKDF256
+			goes = goes || k.Alg == ES256 || k.Alg == ESP256 || k.Alg == ECDHESHKDF256
 		case CurveP384:
-			goes = goes || k.Alg == ES384
+			goes = goes || k.Alg == ES384 || k.Alg == ESP384
 		case CurveP521:
-			goes = goes || k.Alg == ES512
+			goes = goes || k.Alg == ES512 || k.Alg == ESP512
 		}
 		if !goes {
 			return fmt.Errorf("%w: %v on %s", ErrUnsupported, k.Alg, curve.Params().Name)
@@ -196,6 +214,14 @@ func (k Key) Check() error {
 		// crypto/rsa takes exponents of 31 bits at most. RFC 8230, section 4: no leading zeros.
 		if len(k.E) == 0 || len(k.E) > 4 || k.E[0] == 0 || len(k.E) == 4 && k.E[0] > 0x7F || k.E[len(k.E)-1]&1 == 0 {
 			return fmt.Errorf("%w: RSA exponent", ErrKey)
+		}
+	case KeyTypeAKP:
+		params, ok := mldsaParameters(k.Alg)
+		if !ok {
+			return fmt.Errorf("%w: AKP with %v", ErrUnsupported, k.Alg)
+		}
+		if len(k.Pub) != params.PublicKeySize() {
+			return fmt.Errorf("%w: %v key of %d bytes", ErrKey, k.Alg, len(k.Pub))
 		}
 	default:
 		return fmt.Errorf("%w: key type %d", ErrUnsupported, k.KeyType)
@@ -232,6 +258,18 @@ func curveOf(c elliptic.Curve) (int64, error) {
 		return CurveP521, nil
 	}
 	return 0, fmt.Errorf("%w: curve", ErrUnsupported)
+}
+
+func mldsaParameters(a Algorithm) (mldsa.Parameters, bool) {
+	switch a {
+	case MLDSA44:
+		return mldsa.MLDSA44(), true
+	case MLDSA65:
+		return mldsa.MLDSA65(), true
+	case MLDSA87:
+		return mldsa.MLDSA87(), true
+	}
+	return mldsa.Parameters{}, false
 }
 
 func coordinate(c elliptic.Curve) int { return (c.Params().BitSize + 7) / 8 }

@@ -15,10 +15,11 @@ const (
 	PaddedPINSize    = 64 // what goes, encrypted, over the wire
 )
 
-// Why a PIN was refused. The errors never hold the PIN.
+// Why a PIN was refused: fewer code points than [MinPINCodePoints] or what the authenticator wants, more
+// bytes than [MaxPINBytes] or more code points than the authenticator takes, not text. The errors never hold the PIN.
 var (
-	ErrPINTooShort = errors.New("pinuv: PIN has fewer than 4 characters")
-	ErrPINTooLong  = errors.New("pinuv: PIN has more than 63 bytes")
+	ErrPINTooShort = errors.New("pinuv: PIN is too short")
+	ErrPINTooLong  = errors.New("pinuv: PIN is too long")
 	ErrPINInvalid  = errors.New("pinuv: PIN is not valid text")
 )
 

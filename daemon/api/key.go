@@ -71,6 +71,10 @@ type PINStatusResult struct {
 	MinLength   uint  `json:"minLength"` // in code points
 	MaxLength   uint  `json:"maxLength"`
 	ForceChange bool  `json:"forceChange"`
+	// Complexity says whether the key refuses PINs that are too simple, by the rules at
+	// ComplexityURL; nil when it does not say (CTAP 2.3, section 6.4, pinComplexityPolicy).
+	Complexity    *bool  `json:"complexity,omitempty"`
+	ComplexityURL string `json:"complexityUrl,omitempty"`
 }
 
 // PINSetRequest sets the first PIN of a key; the PIN comes through a prompt.

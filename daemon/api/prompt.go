@@ -38,8 +38,10 @@ type Prompt struct {
 	Message string `json:"message"`
 	// Retries is the number of PIN retries left, for PIN prompts.
 	Retries *uint `json:"retries,omitempty"`
-	// MinLength is the least number of code points of a new PIN.
+	// MinLength is the least number of code points of a new PIN, MaxLength the greatest, if the
+	// key says one.
 	MinLength uint     `json:"minLength,omitempty"`
+	MaxLength uint     `json:"maxLength,omitempty"`
 	Choices   []Choice `json:"choices,omitempty"`
 	// Sample is what the sensor said of the last sample ("good", "too-fast", …; empty before the
 	// first), and Remaining how many good ones it still wants, for sample prompts.

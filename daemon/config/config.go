@@ -22,6 +22,8 @@ type Config struct {
 	Socket   Socket   `toml:"socket"`
 	Log      Log      `toml:"log"`
 	Timeouts Timeouts `toml:"timeouts"`
+	// Enterprise says for which sites keys may tell which one they are.
+	Enterprise Enterprise `toml:"enterprise-attestation"`
 	// HID says whether real keys are used at all.
 	HID bool `toml:"hid"`
 	// StateDir holds what lasts. Empty when the mode gives no place for it: then
@@ -59,6 +61,15 @@ type Timeouts struct {
 	Shutdown Duration `toml:"shutdown"`
 }
 
+// Enterprise says what a site gets that wants enterprise attestation, which can tell single
+// keys apart (CTAP 2.3, section 7.1). Without it, such a site gets what others get.
+type Enterprise struct {
+	// Vendor lets a key answer to the sites that its vendor has put into it.
+	Vendor bool `toml:"vendor"`
+	// RPIDs are the sites that the platform's manager lets every key answer to.
+	RPIDs []string `toml:"rp-ids"`
+}
+
 // Emulate is one [[emulate]] table: a key that exists in software only. Its members
 // mean what those of [api.EmulateAddRequest] mean.
 type Emulate struct {
@@ -69,6 +80,8 @@ type Emulate struct {
 	UV            UV          `toml:"uv"`
 	Attestation   Attestation `toml:"attestation"`
 	Algorithms    []string    `toml:"algorithms"`
+	Profile       Profile     `toml:"profile"`
+	Faults        []string    `toml:"faults"`
 	CTAP1Only     bool        `toml:"ctap1-only"`
 	UHID          bool        `toml:"uhid"`
 	NoResetWindow bool        `toml:"no-reset-window"`
@@ -80,7 +93,7 @@ func (e Emulate) Request() api.EmulateAddRequest {
 		Name: e.Name, State: e.State,
 		Presence: e.Presence.Value, DelayMS: uint32(e.Delay.Milliseconds()),
 		UV: e.UV.Value, Attestation: e.Attestation.Value, Algorithms: e.Algorithms,
-		CTAP1Only: e.CTAP1Only, UHID: e.UHID, NoResetWindow: e.NoResetWindow,
+		Profile: e.Profile.Value, Faults: e.Faults, CTAP1Only: e.CTAP1Only, UHID: e.UHID, NoResetWindow: e.NoResetWindow,
 	}
 }
 
@@ -94,8 +107,9 @@ func Defaults(s Scope) Config {
 			Body:      Duration{10 * time.Second},
 			Shutdown:  Duration{10 * time.Second},
 		},
-		HID:      true,
-		StateDir: s.StateDir(),
+		Enterprise: Enterprise{RPIDs: []string{}},
+		HID:        true,
+		StateDir:   s.StateDir(),
 	}
 	if s == System {
 		c.Socket.Mode, c.Socket.Group = Mode{0o660}, "fobd"

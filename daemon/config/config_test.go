@@ -44,8 +44,13 @@ format = "json"
 operation = "2m"
 body = "3s"
 shutdown = "4s"
+[enterprise-attestation]
+vendor = true
+rp-ids = ["corp.example"]
 [[emulate]]
 name = "a"
+profile = "fido2.1"
+faults = ["bad-signature"]
 state = "a.state"
 presence = "delay"
 delay = "1500ms"
@@ -70,8 +75,10 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Timeouts: config.Timeouts{
 			Operation: span(2 * time.Minute), Body: span(3 * time.Second), Shutdown: span(4 * time.Second),
 		},
-		StateDir: "/s", Trace: "/t",
+		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
+		StateDir:   "/s", Trace: "/t",
 		Emulate: []config.Emulate{{
+			Profile: config.Profile{Value: "fido2.1"}, Faults: []string{"bad-signature"},
 			Name: "a", State: "a.state", Presence: config.Presence{Value: "delay"}, Delay: span(1500 * time.Millisecond), UV: config.UV{Value: "grant"},
 			Attestation: config.Attestation{Value: "self"}, Algorithms: []string{"ES256", "EdDSA"}, CTAP1Only: true, UHID: true, NoResetWindow: true,
 		}, {}},
@@ -87,7 +94,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 	}
 	request := api.EmulateAddRequest{
 		Name: "a", State: "a.state", Presence: "delay", DelayMS: 1500, UV: "grant", Attestation: "self",
-		Algorithms: []string{"ES256", "EdDSA"}, CTAP1Only: true, UHID: true, NoResetWindow: true,
+		Algorithms: []string{"ES256", "EdDSA"}, Profile: "fido2.1", Faults: []string{"bad-signature"}, CTAP1Only: true, UHID: true, NoResetWindow: true,
 	}
 	if diff := cmp.Diff(request, got.Emulate[0].Request()); diff != "" {
 		t.Errorf("request: -want +got:\n%s", diff)

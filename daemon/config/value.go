@@ -90,6 +90,14 @@ func (a *Attestation) UnmarshalText(text []byte) error {
 	return oneOf(&a.Value, text, "packed", "self", "none")
 }
 
+// Profile is the kind of an emulated key.
+type Profile struct{ Value string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Profile) UnmarshalText(text []byte) error {
+	return oneOf(&p.Value, text, "u2f", "fido2.0", "fido2.1", "fido2.3", "fido2.3-bio", "minimal")
+}
+
 func oneOf(v *string, text []byte, allowed ...string) error {
 	if !slices.Contains(allowed, string(text)) {
 		return fmt.Errorf("want one of %s, not %s", strings.Join(allowed, ", "), quote(text))

@@ -43,6 +43,8 @@ var statuses = map[api.Code]int{
 	api.CodeCredentialExcluded: http.StatusConflict,
 	api.CodeUnsupported:        http.StatusUnprocessableEntity,
 	api.CodeKeyFull:            http.StatusInsufficientStorage,
+	api.CodeFingerprintsFull:   http.StatusInsufficientStorage,
+	api.CodeBlobsFull:          http.StatusInsufficientStorage,
 	api.CodeVerifyFailed:       http.StatusUnprocessableEntity,
 	api.CodeResetTooLate:       http.StatusConflict,
 	api.CodeShuttingDown:       http.StatusServiceUnavailable,

@@ -35,6 +35,12 @@ func (o *CreationOptions) Check(info *ctap2.Info) error {
 	if o.EnforceCredProtect && o.CredProtect > ctap2.CredProtectUVOptional && !info.HasExtension(ctap2.ExtensionCredProtect) {
 		return fmt.Errorf("%w: it cannot protect credentials", ErrUnsupported)
 	}
+	if extension, array := LargeBlobs(info); o.LargeBlob == ctap2.LargeBlobRequired && !extension && (!array || !o.residentKey(info)) {
+		if array {
+			return fmt.Errorf("%w: only its discoverable credentials have room for a blob", ErrUnsupported)
+		}
+		return fmt.Errorf("%w: it has no room for blobs", ErrUnsupported)
+	}
 	_, err := o.Verification(info)
 	return err
 }
@@ -53,16 +59,13 @@ func (o *CreationOptions) Request(rpID string, clientDataHash []byte, info *ctap
 		yes := true
 		r.Options = &ctap2.Options{RK: &yes}
 	}
-	var ext ctap2.MakeCredentialExtensions
-	if info.HasExtension(ctap2.ExtensionCredProtect) {
-		ext.CredProtect = o.CredProtect
-	}
-	if o.HMACCreateSecret && info.HasExtension(ctap2.ExtensionHMACSecret) {
-		yes := true
-		ext.HMACSecret = &yes
-	}
-	if ext != (ctap2.MakeCredentialExtensions{}) {
-		r.Extensions = &ext
+	r.Extensions = o.extensions(info)
+	// WebAuthn Level 3, section 5.1.3: who wants no attestation wants the format none.
+	if r.AttestationFormatsPref = o.AttestationFormats; o.Attestation == ctap2.FormatNone {
+		r.AttestationFormatsPref = nil
+		if len(info.AttestationFormats) > 0 {
+			r.AttestationFormatsPref = []string{ctap2.FormatNone}
+		}
 	}
 	return r
 }
@@ -76,6 +79,8 @@ type Created struct {
 	ClientDataJSON []byte
 	// Verified is true when the person had to be verified.
 	Verified bool
+	// Output1 and Output2 are what hmac-secret-mc gave, if it was asked for.
+	Output1, Output2 []byte
 }
 
 // registration is a RegistrationResponseJSON (WebAuthn Level 3, section 5.1.8).
@@ -96,7 +101,13 @@ type registration struct {
 		CredProps *struct {
 			RK bool `json:"rk"`
 		} `json:"credProps,omitempty"`
-		HMACCreateSecret *bool `json:"hmacCreateSecret,omitempty"`
+		HMACCreateSecret *bool       `json:"hmacCreateSecret,omitempty"`
+		PRF              *prfCreated `json:"prf,omitempty"`
+		CredBlob         *bool       `json:"credBlob,omitempty"`
+		LargeBlob        *struct {
+			Supported bool `json:"supported"`
+		} `json:"largeBlob,omitempty"`
+		AppIDExclude *bool `json:"appidExclude,omitempty"`
 	} `json:"clientExtensionResults"`
 }
 
@@ -144,12 +155,49 @@ func (c *Created) JSON() (json.RawMessage, error) {
 			RK bool `json:"rk"`
 		}{c.Request.Options != nil && c.Request.Options.RK != nil}
 	}
+	var out ctap2.MakeCredentialOutputs
+	if len(data.Extensions) > 0 && ctap2.UnmarshalLenient(data.Extensions, &out) != nil {
+		out = ctap2.MakeCredentialOutputs{}
+	}
+	secret := out.HMACSecret != nil && *out.HMACSecret
 	if c.Options.HMACCreateSecret {
-		var out ctap2.MakeCredentialOutputs
-		made := len(data.Extensions) > 0 && ctap2.UnmarshalLenient(data.Extensions, &out) == nil && out.HMACSecret != nil && *out.HMACSecret
-		r.ClientExtensionResults.HMACCreateSecret = &made
+		r.ClientExtensionResults.HMACCreateSecret = &secret
+	}
+	if c.Options.PRF {
+		r.ClientExtensionResults.PRF = &prfCreated{Enabled: secret, Results: prfResults(c.Output1, c.Output2)}
+	}
+	if c.Options.CredBlob != nil {
+		stored := out.CredBlob != nil && *out.CredBlob
+		r.ClientExtensionResults.CredBlob = &stored
+	}
+	if c.Options.LargeBlob != "" {
+		r.ClientExtensionResults.LargeBlob = &struct {
+			Supported bool `json:"supported"`
+		}{c.largeBlob()}
+	}
+	if c.Options.AppIDExclude != nil {
+		yes := true
+		r.ClientExtensionResults.AppIDExclude = &yes
 	}
 	return json.Marshal(r)
+}
+
+// prfCreated are AuthenticationExtensionsPRFOutputs of a registration (WebAuthn Level 3,
+// section 10.1.4).
+type prfCreated struct {
+	Enabled bool       `json:"enabled"`
+	Results *prfValues `json:"results,omitempty"`
+}
+
+// largeBlob says whether the credential has room for a blob.
+func (c *Created) largeBlob() bool {
+	if len(c.Response.LargeBlobKey) == ctap2.LargeBlobKeySize {
+		return true
+	}
+	var unsigned ctap2.MakeCredentialUnsigned
+	return len(c.Response.UnsignedExtensionOutputs) > 0 &&
+		ctap2.UnmarshalLenient(c.Response.UnsignedExtensionOutputs, &unsigned) == nil &&
+		unsigned.LargeBlob != nil && unsigned.LargeBlob.Supported
 }
 
 // checkAuthData checks what is signed besides the client data.

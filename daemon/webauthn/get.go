@@ -38,6 +38,10 @@ type Asserted struct {
 	Verified bool
 	// Output1 and Output2 are what hmac-secret gave, if it was asked for.
 	Output1, Output2 []byte
+	// Blob is the large blob that was read, nil when there is none; Written says whether the
+	// one to write was.
+	Blob    []byte
+	Written bool
 }
 
 // assertion is an AuthenticationResponseJSON (WebAuthn Level 3, section 5.1.8).
@@ -53,13 +57,30 @@ type assertion struct {
 	} `json:"response"`
 	AuthenticatorAttachment string `json:"authenticatorAttachment"`
 	ClientExtensionResults  struct {
-		HMACGetSecret *hmacOutputs `json:"hmacGetSecret,omitempty"`
+		HMACGetSecret *hmacOutputs  `json:"hmacGetSecret,omitempty"`
+		PRF           *prfAsserted  `json:"prf,omitempty"`
+		GetCredBlob   *api.Bytes    `json:"getCredBlob,omitempty"`
+		LargeBlob     *blobAsserted `json:"largeBlob,omitempty"`
+		AppID         *bool         `json:"appid,omitempty"`
 	} `json:"clientExtensionResults"`
 }
 
 type hmacOutputs struct {
 	Output1 api.Bytes `json:"output1"`
 	Output2 api.Bytes `json:"output2,omitempty"`
+}
+
+// prfAsserted are AuthenticationExtensionsPRFOutputs of an assertion (WebAuthn Level 3, section
+// 10.1.4).
+type prfAsserted struct {
+	Results *prfValues `json:"results,omitempty"`
+}
+
+// blobAsserted are AuthenticationExtensionsLargeBlobOutputs of an assertion (WebAuthn Level 3,
+// section 10.1.5).
+type blobAsserted struct {
+	Blob    *api.Bytes `json:"blob,omitempty"`
+	Written *bool      `json:"written,omitempty"`
 }
 
 // Check says why the answer is not one to the request. The error is [ErrResponse].
@@ -100,8 +121,41 @@ func (a *Asserted) JSON() (json.RawMessage, error) {
 		r.Response.UserHandle = a.Response.User.ID
 	}
 	r.AuthenticatorAttachment = "cross-platform"
-	if a.Output1 != nil {
-		r.ClientExtensionResults.HMACGetSecret = &hmacOutputs{a.Output1, a.Output2}
+	results := &r.ClientExtensionResults
+	switch {
+	case a.Options.PRF != nil:
+		results.PRF = &prfAsserted{Results: prfResults(a.Output1, a.Output2)}
+	case a.Output1 != nil:
+		results.HMACGetSecret = &hmacOutputs{a.Output1, a.Output2}
+	}
+	if a.Options.GetCredBlob {
+		if out, ok := a.outputs(); ok && out.CredBlob != nil {
+			blob := api.Bytes(*out.CredBlob)
+			results.GetCredBlob = &blob
+		}
+	}
+	if l := a.Options.LargeBlob; l != nil {
+		results.LargeBlob = &blobAsserted{}
+		switch {
+		case l.Write != nil:
+			results.LargeBlob.Written = &a.Written
+		case a.Blob != nil:
+			blob := api.Bytes(a.Blob)
+			results.LargeBlob.Blob = &blob
+		}
+	}
+	if a.Options.AppID != nil {
+		used := a.Request.RPID == *a.Options.AppID
+		results.AppID = &used
 	}
 	return json.Marshal(r)
+}
+
+// outputs are the extension outputs that the key signed.
+func (a *Asserted) outputs() (out ctap2.GetAssertionOutputs, ok bool) {
+	data, err := a.Response.ParsedAuthData()
+	if err != nil || len(data.Extensions) == 0 {
+		return out, false
+	}
+	return out, ctap2.UnmarshalLenient(data.Extensions, &out) == nil
 }

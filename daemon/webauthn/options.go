@@ -21,7 +21,7 @@ const (
 	maxUserID      = 64 // WebAuthn Level 3, section 5.4.3
 	maxText        = 1024
 	maxParams      = 64
-	maxDescriptors = 512
+	maxDescriptors = 4096
 	maxCredential  = 1023 // WebAuthn Level 3, section 4, "credential ID"
 	maxTransports  = 16
 )
@@ -60,11 +60,26 @@ type CreationOptions struct {
 	Attestation        string // "none", "indirect", "direct" or "enterprise"
 	AttestationFormats []string
 
-	// Extension inputs (WebAuthn Level 3, section 10.1.3; CTAP 2.2, section 12).
+	// Extension inputs (WebAuthn Level 3, section 10.1; CTAP 2.3, section 12).
 	CredProps          bool
 	CredProtect        ctap2.CredProtect
 	EnforceCredProtect bool
 	HMACCreateSecret   bool
+	// PRF wants a credential that has secrets, PRFEval also the outputs for these salts, if
+	// the key gives some at once.
+	PRF     bool
+	PRFEval *Salts
+	// CredBlob is stored with the credential; nil for none.
+	CredBlob []byte
+	// LargeBlob is [ctap2.LargeBlobRequired], [ctap2.LargeBlobPreferred] or empty.
+	LargeBlob           string
+	MinPINLength        bool
+	PINComplexityPolicy bool
+	// Payment makes a credential for payments on other sites.
+	Payment bool
+	// AppIDExclude is an AppID of U2F under which a credential may be registered; the caller
+	// checks it with [AppID].
+	AppIDExclude *string
 }
 
 // RequestOptions are the options of an assertion (WebAuthn Level 3, section 5.5), with the
@@ -79,6 +94,13 @@ type RequestOptions struct {
 	// Salt1 and Salt2 are the input of the extension hmacGetSecret (CTAP 2.2, section
 	// 12.7), 32 bytes each or absent.
 	Salt1, Salt2 []byte
+	PRF          *PRF // instead of salts, or nil
+	GetCredBlob  bool
+	LargeBlob    *LargeBlob // nil for none
+	Payment      bool
+	// AppID is an AppID of U2F under which a credential may be registered; the caller checks
+	// it with [AppID].
+	AppID *string
 }
 
 // descriptor is a PublicKeyCredentialDescriptorJSON (WebAuthn Level 3, section 5.1.9).
@@ -122,6 +144,15 @@ func ParseCreationOptions(data []byte) (*CreationOptions, error) {
 			CredProtect        *string `json:"credentialProtectionPolicy"`
 			EnforceCredProtect bool    `json:"enforceCredentialProtectionPolicy"`
 			HMACCreateSecret   bool    `json:"hmacCreateSecret"`
+
+			PRF                 *prfInput       `json:"prf"`
+			CredBlob            *api.Bytes      `json:"credBlob"`
+			LargeBlob           *largeBlobInput `json:"largeBlob"`
+			MinPINLength        bool            `json:"minPinLength"`
+			PINComplexityPolicy bool            `json:"pinComplexityPolicy"`
+			Payment             *paymentInput   `json:"payment"`
+			ThirdPartyPayment   bool            `json:"thirdPartyPayment"`
+			AppIDExclude        *string         `json:"appidExclude"`
 		} `json:"extensions"`
 	}
 	if err := decode(data, &o); err != nil {
@@ -176,6 +207,21 @@ func ParseCreationOptions(data []byte) (*CreationOptions, error) {
 		CredProps:          o.Extensions.CredProps,
 		EnforceCredProtect: o.Extensions.EnforceCredProtect,
 		HMACCreateSecret:   o.Extensions.HMACCreateSecret,
+
+		PRF:                 o.Extensions.PRF != nil,
+		MinPINLength:        o.Extensions.MinPINLength,
+		PINComplexityPolicy: o.Extensions.PINComplexityPolicy,
+		Payment:             o.Extensions.ThirdPartyPayment || o.Extensions.Payment != nil && o.Extensions.Payment.IsPayment,
+		AppIDExclude:        o.Extensions.AppIDExclude,
+	}
+	if c.PRFEval, err = creationPRF(o.Extensions.PRF); err != nil {
+		return nil, err
+	}
+	if c.LargeBlob, err = creationLargeBlob(o.Extensions.LargeBlob); err != nil {
+		return nil, err
+	}
+	if b := o.Extensions.CredBlob; b != nil {
+		c.CredBlob = append([]byte{}, *b...)
 	}
 	if slices.Contains([]string{"indirect", "direct", "enterprise"}, o.Attestation) {
 		c.Attestation = o.Attestation
@@ -220,6 +266,12 @@ func ParseRequestOptions(data []byte) (*RequestOptions, error) {
 				Salt1 *api.Bytes `json:"salt1"`
 				Salt2 *api.Bytes `json:"salt2"`
 			} `json:"hmacGetSecret"`
+			PRF               *prfInput       `json:"prf"`
+			GetCredBlob       bool            `json:"getCredBlob"`
+			LargeBlob         *largeBlobInput `json:"largeBlob"`
+			Payment           *paymentInput   `json:"payment"`
+			ThirdPartyPayment bool            `json:"thirdPartyPayment"`
+			AppID             *string         `json:"appid"`
 		} `json:"extensions"`
 	}
 	if err := decode(data, &o); err != nil {
@@ -249,6 +301,23 @@ func ParseRequestOptions(data []byte) (*RequestOptions, error) {
 		Timeout:          timeout,
 		Allow:            allow,
 		UserVerification: o.UserVerification.or(Preferred),
+		GetCredBlob:      o.Extensions.GetCredBlob,
+		Payment:          o.Extensions.ThirdPartyPayment || o.Extensions.Payment != nil && o.Extensions.Payment.IsPayment,
+		AppID:            o.Extensions.AppID,
+	}
+	if r.PRF, err = requestPRF(o.Extensions.PRF, allow); err != nil {
+		return nil, err
+	}
+	if r.LargeBlob, err = requestLargeBlob(o.Extensions.LargeBlob, allow); err != nil {
+		return nil, err
+	}
+	if o.Extensions.PRF != nil && o.Extensions.HMACGetSecret != nil {
+		// A key evaluates one of them (CTAP 2.3, section 12.7).
+		return nil, invalid("prf and hmacGetSecret exclude each other")
+	}
+	if r.AppID != nil && len(allow) == 0 {
+		// WebAuthn Level 3, section 10.1.1, client extension processing, step 3.
+		return nil, invalid("appid needs allowCredentials (NotSupportedError)")
 	}
 	if h := o.Extensions.HMACGetSecret; h != nil {
 		if h.Salt1 == nil || len(*h.Salt1) != ctap2.HMACSecretSize || h.Salt2 != nil && len(*h.Salt2) != ctap2.HMACSecretSize {

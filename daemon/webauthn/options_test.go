@@ -115,7 +115,7 @@ func TestBadCreationOptions(t *testing.T) {
 		}
 	}
 	many := `[` + strings.Repeat(`{"type":"public-key","alg":-7},`, 64) + `{"type":"public-key","alg":-7}]`
-	list := `[` + strings.Repeat(`{"type":"public-key","id":"AQ"},`, 512) + `{"type":"public-key","id":"AQ"}]`
+	list := `[` + strings.Repeat(`{"type":"public-key","id":"AQ"},`, 4096) + `{"type":"public-key","id":"AQ"}]`
 	base := `{"rp":{"name":"x"},"user":{"id":"AQ","name":""},"challenge":"AQ",`
 	for _, data := range []string{
 		"", " ", "null", "[]", `"x"`, "{}", "{", base[:len(base)-1] + `} {}`,

@@ -101,3 +101,30 @@ func RPID(domain, rpID string) (string, error) {
 	}
 	return rpID, nil
 }
+
+// AppID returns the AppID of U2F to look for credentials under when a site on domain gives
+// appID in the extensions appid and appidExclude (WebAuthn Level 3, sections 10.1.1 and 10.1.2). An
+// empty one is the site's own, its origin. Another one must be on the site's own domain, a
+// parent or a child of it; a list of trusted facets is not fetched. The error is [ErrRPID].
+func AppID(origin, domain, appID string) (string, error) {
+	if appID == "" {
+		return origin, nil
+	}
+	if len(appID) > maxText {
+		return "", fmt.Errorf("%w: an AppID of %d bytes", ErrRPID, len(appID))
+	}
+	u, err := url.Parse(appID)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return "", fmt.Errorf("%w: the AppID %q is not like https://example.org", ErrRPID, appID)
+	}
+	host := u.Hostname()
+	if err := checkDomain(host); err != nil {
+		return "", fmt.Errorf("%w: the AppID: %w", ErrRPID, err)
+	}
+	for _, pair := range [][2]string{{domain, host}, {host, domain}} {
+		if _, err := RPID(pair[0], pair[1]); err == nil {
+			return appID, nil
+		}
+	}
+	return "", fmt.Errorf("%w: the AppID %q is not of the site", ErrRPID, appID)
+}

@@ -39,6 +39,15 @@ func (v Verification) decide(info *ctap2.Info, r Requirement, protected bool) (V
 	return v, fmt.Errorf("%w: it cannot verify the person", ErrUnsupported)
 }
 
+// forPRF is a requirement together with the extension prf: of a credential's two secrets it
+// is for the one of a verified person (WebAuthn Level 3, section 10.1.4).
+func (r Requirement) forPRF() Requirement {
+	if r == Discouraged {
+		return Preferred
+	}
+	return r
+}
+
 // Verification says how a key would verify the person for the registration. The error is
 // [ErrPINNotSet] or [ErrUnsupported] when it must and cannot.
 func (o *CreationOptions) Verification(info *ctap2.Info) (Verification, error) {
@@ -49,11 +58,19 @@ func (o *CreationOptions) Verification(info *ctap2.Info) (Verification, error) {
 	pin, _ := info.Option(ctap2.OptionClientPIN)
 	notRequired, _ := info.Option(ctap2.OptionMakeCredUVNotRqd)
 	protected := (v.BuiltIn || pin) && (!notRequired || o.residentKey(info))
-	return v.decide(info, o.UserVerification, protected)
+	r := o.UserVerification
+	if o.PRFEval != nil && info.HasExtension(ctap2.ExtensionHMACSecretMC) {
+		r = r.forPRF()
+	}
+	return v.decide(info, r, protected)
 }
 
 // Verification says how a key would verify the person for the assertion. The error is
 // [ErrPINNotSet] or [ErrUnsupported] when it must and cannot.
 func (o *RequestOptions) Verification(info *ctap2.Info) (Verification, error) {
-	return capable(info).decide(info, o.UserVerification, false)
+	r := o.UserVerification
+	if o.PRF != nil && info.HasExtension(ctap2.ExtensionHMACSecret) {
+		r = r.forPRF()
+	}
+	return capable(info).decide(info, r, false)
 }

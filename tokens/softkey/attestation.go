@@ -4,34 +4,79 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	crand "crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math/big"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/cose"
+	"github.com/fobd/fobd/u2f"
 )
 
 // attestation is the parsed half of a root.
 type attestation struct {
-	key  *ecdsa.PrivateKey
-	leaf []byte
+	key        *ecdsa.PrivateKey
+	leaf       []byte
+	enterprise *enterpriseAttestation // made when first asked for
 }
 
 // Identifiers (WebAuthn Level 3, section 8.2.1; FIDO U2F Authenticator Transports Extension 1.2).
 var (
 	oidAAGUID        = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 45724, 1, 1, 4}
 	oidU2FTransports = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 45724, 2, 1, 1}
+	oidSerialNumber  = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 45724, 1, 1, 2}
+	oidSubjectSerial = asn1.ObjectIdentifier{2, 5, 4, 5}
 )
 
-// certify makes a CA and an attestation certificate as WebAuthn Level 3, section
-// 8.2.1 wants it. The validity is that of U2F keys: from long ago, for long.
+// The validity of certificates is that of U2F keys: from long ago, for long.
+var (
+	validFrom  = time.Date(2020, time.January, 1, 0, 0, 0, 0, time.UTC)
+	validUntil = time.Date(2119, time.December, 31, 23, 59, 59, 0, time.UTC)
+)
+
+func certificateOfCA(name string) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{Country: []string{"AA"}, Organization: []string{"fobd"}, CommonName: name},
+		NotBefore:             validFrom,
+		NotAfter:              validUntil,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+}
+
+// certificateOfKey is as WebAuthn Level 3, section 8.2.1 wants it.
+func certificateOfKey(name string, aaguid ctap2.AAGUID) (*x509.Certificate, error) {
+	model, err := asn1.Marshal(aaguid[:])
+	if err != nil {
+		return nil, err
+	}
+	return &x509.Certificate{
+		SerialNumber:          big.NewInt(2),
+		Subject:               pkix.Name{Country: []string{"AA"}, Organization: []string{"fobd"}, OrganizationalUnit: []string{"Authenticator Attestation"}, CommonName: name},
+		NotBefore:             validFrom,
+		NotAfter:              validUntil,
+		BasicConstraintsValid: true,
+		ExtraExtensions: []pkix.Extension{
+			{Id: oidAAGUID, Value: model},
+			{Id: oidU2FTransports, Value: []byte{0x03, 0x02, 0x05, 0x20}}, // USB
+		},
+	}, nil
+}
+
+// certify makes a CA and an attestation certificate.
 func (r *root) certify(random io.Reader, aaguid ctap2.AAGUID) error {
 	draw := func() (*ecdsa.PrivateKey, []byte, error) {
 		private, signer, err := generate(cose.ES256, random)
@@ -48,34 +93,13 @@ func (r *root) certify(random io.Reader, aaguid ctap2.AAGUID) error {
 	if err != nil {
 		return err
 	}
-	from := time.Date(2020, time.January, 1, 0, 0, 0, 0, time.UTC)
-	to := time.Date(2119, time.December, 31, 23, 59, 59, 0, time.UTC)
-	ca := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{Country: []string{"AA"}, Organization: []string{"fobd"}, CommonName: "fobd emulated key CA"},
-		NotBefore:             from,
-		NotAfter:              to,
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
+	ca := certificateOfCA("fobd emulated key CA")
 	if r.CA, err = x509.CreateCertificate(crand.Reader, ca, ca, caKey.Public(), caKey); err != nil {
 		return fmt.Errorf("softkey: attestation CA: %w", err)
 	}
-	model, err := asn1.Marshal(aaguid[:])
+	leaf, err := certificateOfKey("fobd emulated key", aaguid)
 	if err != nil {
 		return err
-	}
-	leaf := &x509.Certificate{
-		SerialNumber:          big.NewInt(2),
-		Subject:               pkix.Name{Country: []string{"AA"}, Organization: []string{"fobd"}, OrganizationalUnit: []string{"Authenticator Attestation"}, CommonName: "fobd emulated key"},
-		NotBefore:             from,
-		NotAfter:              to,
-		BasicConstraintsValid: true,
-		ExtraExtensions: []pkix.Extension{
-			{Id: oidAAGUID, Value: model},
-			{Id: oidU2FTransports, Value: []byte{0x03, 0x02, 0x05, 0x20}}, // USB
-		},
 	}
 	parent, err := x509.ParseCertificate(r.CA)
 	if err != nil {
@@ -111,23 +135,209 @@ func (a *Authenticator) AttestationCA() []byte {
 	return bytes.Clone(a.state.CA)
 }
 
-// attest makes the attestation statement for authenticator data (WebAuthn Level 3,
-// section 8.2 and 8.7).
-func (a *Authenticator) attest(kind Attestation, c *credential, authData, clientDataHash []byte) (format string, statement ctap2.RawMessage, err error) {
-	s := ctap2.PackedStatement{}
-	switch kind {
-	case AttestationNone:
-		return ctap2.FormatNone, ctap2.NoneStatement(), nil
-	case AttestationSelf:
-		s.Alg = c.Alg
-		s.Sig, err = c.sign(authData, clientDataHash)
-	default:
-		s.Alg, s.X5C = cose.ES256, [][]byte{a.state.attestation.leaf}
-		s.Sig, err = sign(a.state.attestation.key, cose.ES256, authData, clientDataHash)
-	}
+// Values of enterpriseAttestation in makeCredential (CTAP 2.3, section 7.1).
+const (
+	enterpriseVendorFacilitated = 1
+	enterprisePlatformManaged   = 2
+)
+
+// Enterprise is what a key that is made for an enterprise has more (CTAP 2.3, section 7.1). It
+// attests so only after authenticatorConfig has enabled it.
+type Enterprise struct {
+	// RPIDs are those that the vendor has put into the key: they may ask for vendor-facilitated
+	// enterprise attestation. Platform-managed enterprise attestation is for every RP.
+	RPIDs []string
+	// Serial tells this key from all others; empty for one that is made up.
+	Serial string
+}
+
+// enterpriseAttestation is made when it is first asked for, from the key's secret: a state holds
+// nothing of it.
+type enterpriseAttestation struct {
+	attestation
+	ca []byte
+}
+
+// derivedKey is a key pair that is always the same for this key until it is reset.
+func (a *Authenticator) derivedKey(label string) (*ecdsa.PrivateKey, error) {
+	material, err := hkdf.Key(sha256.New, a.state.Master, nil, label, 32)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	b, err := ctap2.Marshal(&s)
-	return ctap2.FormatPacked, b, err
+	defer clear(material)
+	_, signer, err := generate(cose.ES256, rand.NewChaCha8([32]byte(material)))
+	if err != nil {
+		return nil, err
+	}
+	return signer.(*ecdsa.PrivateKey), nil
+}
+
+// enterpriseSerial is the serial number in the certificate for enterprises.
+func (a *Authenticator) enterpriseSerial() (string, error) {
+	if e := a.cfg.Enterprise; e != nil && e.Serial != "" {
+		return e.Serial, nil
+	}
+	made, err := hkdf.Key(sha256.New, a.state.Master, nil, "enterprise serial number", 8)
+	return hex.EncodeToString(made), err
+}
+
+// enterpriseCertificate gives the key and the certificate for enterprise attestation (WebAuthn Level 3,
+// section 8.2.2: the serial number is in an extension of its own).
+func (a *Authenticator) enterpriseCertificate() (*enterpriseAttestation, error) {
+	if made := a.state.attestation.enterprise; made != nil {
+		return made, nil
+	}
+	caKey, err := a.derivedKey("enterprise CA")
+	if err != nil {
+		return nil, err
+	}
+	key, err := a.derivedKey("enterprise attestation")
+	if err != nil {
+		return nil, err
+	}
+	serial, err := a.enterpriseSerial()
+	if err != nil {
+		return nil, err
+	}
+	ca := certificateOfCA("fobd emulated enterprise key CA")
+	made := &enterpriseAttestation{attestation: attestation{key: key}}
+	if made.ca, err = x509.CreateCertificate(crand.Reader, ca, ca, caKey.Public(), caKey); err != nil {
+		return nil, fmt.Errorf("softkey: enterprise CA: %w", err)
+	}
+	parent, err := x509.ParseCertificate(made.ca)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := certificateOfKey("fobd emulated enterprise key", a.cfg.AAGUID)
+	if err != nil {
+		return nil, err
+	}
+	leaf.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: oidSubjectSerial, Value: serial}}
+	number, err := asn1.Marshal([]byte(serial))
+	if err != nil {
+		return nil, err
+	}
+	leaf.ExtraExtensions = append(leaf.ExtraExtensions, pkix.Extension{Id: oidSerialNumber, Value: number})
+	if made.leaf, err = x509.CreateCertificate(crand.Reader, leaf, parent, key.Public(), caKey); err != nil {
+		return nil, fmt.Errorf("softkey: enterprise attestation certificate: %w", err)
+	}
+	a.state.attestation.enterprise = made
+	return made, nil
+}
+
+// EnterpriseCA returns the certificate, in DER, of the CA that the certificate for enterprise
+// attestation is from. A reset makes another one.
+func (a *Authenticator) EnterpriseCA() ([]byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	made, err := a.enterpriseCertificate()
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Clone(made.ca), nil
+}
+
+// wantsEnterprise says whether a request is answered with enterprise attestation (CTAP 2.3,
+// sections 6.1.2, step 9, and 7.1).
+func (a *Authenticator) wantsEnterprise(r *ctap2.MakeCredentialRequest) (bool, error) {
+	switch {
+	case r.EnterpriseAttestation == 0:
+		return false, nil
+	case !a.enterprise():
+		return false, ctap2.ErrInvalidParameter
+	case r.EnterpriseAttestation == enterpriseVendorFacilitated:
+		return a.cfg.Enterprise != nil && slices.Contains(a.cfg.Enterprise.RPIDs, r.RP.ID), nil
+	case r.EnterpriseAttestation == enterprisePlatformManaged:
+		return true, nil
+	}
+	return false, ctap2.ErrInvalidOption
+}
+
+// attestationFormats are those that this key can make, its favourite first.
+func (a *Authenticator) attestationFormats() []string {
+	switch {
+	case a.cfg.Attestation == AttestationNone:
+		return []string{ctap2.FormatNone}
+	case a.cfg.Attestation == AttestationFIDOU2F:
+		return []string{ctap2.FormatFIDOU2F, ctap2.FormatPacked, ctap2.FormatNone}
+	case a.cfg.Attestation == AttestationPacked && a.traits.u2f:
+		return []string{ctap2.FormatPacked, ctap2.FormatFIDOU2F, ctap2.FormatNone}
+	}
+	return []string{ctap2.FormatPacked, ctap2.FormatNone}
+}
+
+// format chooses the attestation format: the first of the platform's list that this key can make
+// for the credential, or else the key's favourite (CTAP 2.3, section 6.1.2, step 19, and the
+// parameter attestationFormatsPreference).
+func (a *Authenticator) format(c *credential, preference []string) string {
+	able := func(format string) bool {
+		if format == ctap2.FormatFIDOU2F && (c.Alg != cose.ES256 || c.discoverable) {
+			return false // WebAuthn Level 3, section 8.6: what a U2F key could have made
+		}
+		return slices.Contains(a.attestationFormats(), format)
+	}
+	if a.traits.tellsAttestations || len(preference) == 1 && preference[0] == ctap2.FormatNone {
+		for _, format := range preference {
+			if able(format) {
+				return format
+			}
+		}
+	}
+	for _, format := range a.attestationFormats() {
+		if able(format) {
+			return format
+		}
+	}
+	return ctap2.FormatNone
+}
+
+// attest makes the attestation statement for authenticator data (WebAuthn Level 3,
+// sections 8.2, 8.6 and 8.7).
+func (a *Authenticator) attest(format string, enterprise bool, c *credential, authData, clientDataHash []byte) (ctap2.RawMessage, error) {
+	with := a.state.attestation
+	switch {
+	case enterprise:
+		made, err := a.enterpriseCertificate()
+		if err != nil {
+			return nil, err
+		}
+		with = &made.attestation
+	case format == ctap2.FormatNone:
+		return ctap2.NoneStatement(), nil
+	case format == ctap2.FormatFIDOU2F:
+		return a.attestU2F(c, clientDataHash)
+	case a.cfg.Attestation == AttestationSelf:
+		sig, err := c.sign(authData, clientDataHash)
+		if err != nil {
+			return nil, err
+		}
+		return ctap2.Marshal(&ctap2.PackedStatement{Alg: c.Alg, Sig: sig})
+	}
+	sig, err := sign(with.key, cose.ES256, authData, clientDataHash)
+	if err != nil {
+		return nil, err
+	}
+	return ctap2.Marshal(&ctap2.PackedStatement{Alg: cose.ES256, Sig: sig, X5C: [][]byte{with.leaf}})
+}
+
+// attestU2F signs what a U2F registration signs (WebAuthn Level 3, section 8.6).
+func (a *Authenticator) attestU2F(c *credential, clientDataHash []byte) (ctap2.RawMessage, error) {
+	signer, err := c.key()
+	if err != nil {
+		return nil, err
+	}
+	key, ok := signer.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, ctap2.ErrUnsupportedAlgorithm
+	}
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	r := u2f.RegisterRequest{Challenge: [32]byte(clientDataHash), Application: c.rpIDHash}
+	sig, err := sign(a.state.attestation.key, cose.ES256, u2f.RegisterSigned(r, c.ID, [u2f.PublicKeySize]byte(point)))
+	if err != nil {
+		return nil, err
+	}
+	return ctap2.Marshal(&ctap2.FIDOU2FStatement{Sig: sig, X5C: [][]byte{a.state.attestation.leaf}})
 }

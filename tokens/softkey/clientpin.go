@@ -10,15 +10,21 @@ import (
 	"github.com/fobd/fobd/ctap2/pinuv"
 )
 
-// tokenPermissions are the permissions of commands that this key has.
+// tokenPermissions are those of getPinToken, and those that belong to one RP.
 const tokenPermissions = ctap2.PermissionMakeCredential | ctap2.PermissionGetAssertion
 
 // knownPermissions are those of the specification, whether this key has them or not.
 const knownPermissions = tokenPermissions | ctap2.PermissionCredentialManagement | ctap2.PermissionBioEnrollment |
 	ctap2.PermissionLargeBlobWrite | ctap2.PermissionConfig | ctap2.PermissionCredentialRead
 
-// clientPIN answers authenticatorClientPIN (CTAP 2.2, section 6.5.5).
+// clientPIN answers authenticatorClientPIN (CTAP 2.3, section 6.5.5).
 func (a *Authenticator) clientPIN(c *command, r *ctap2.ClientPINRequest) ([]byte, error) {
+	if !a.traits.has(ctap2.OptionClientPIN) {
+		return nil, ctap2.ErrInvalidCommand
+	}
+	if a.traits.ctap20() && r.Subcommand > ctap2.SubGetPINToken {
+		return nil, ctap2.ErrInvalidParameter // CTAP 2.0, section 5.5: there are five, and no better status
+	}
 	switch r.Subcommand {
 	case ctap2.SubGetPINRetries:
 		return a.getPINRetries()
@@ -42,15 +48,16 @@ func (a *Authenticator) clientPIN(c *command, r *ctap2.ClientPINRequest) ([]byte
 
 // getPINRetries: CTAP 2.2, section 6.5.5.2.
 func (a *Authenticator) getPINRetries() ([]byte, error) {
-	return ctap2.MarshalResponse(&ctap2.ClientPINResponse{
-		PINRetries:      &a.state.pin.Retries,
-		PowerCycleState: yes(a.volatile.pinFails >= maxPINFails),
-	})
+	response := &ctap2.ClientPINResponse{PINRetries: &a.state.pin.Retries}
+	if !a.traits.ctap20() {
+		response.PowerCycleState = yes(a.volatile.pinFails >= maxPINFails)
+	}
+	return ctap2.MarshalResponse(response)
 }
 
 // getUVRetries: CTAP 2.2, section 6.5.5.3.
 func (a *Authenticator) getUVRetries() ([]byte, error) {
-	if there, _ := a.user.sensor(); !there {
+	if there, _, _ := a.builtInUV(); !there {
 		return nil, ctap2.ErrInvalidSubcommand
 	}
 	return ctap2.MarshalResponse(&ctap2.ClientPINResponse{UVRetries: &a.state.pin.UVRetries})
@@ -58,7 +65,7 @@ func (a *Authenticator) getUVRetries() ([]byte, error) {
 
 // getKeyAgreement: CTAP 2.2, section 6.5.5.4.
 func (a *Authenticator) getKeyAgreement(r *ctap2.ClientPINRequest) ([]byte, error) {
-	if err := checkProtocol(r); err != nil {
+	if err := a.checkProtocol(r); err != nil {
 		return nil, err
 	}
 	key, err := a.agreement(r.PINUVAuthProtocol)
@@ -68,11 +75,11 @@ func (a *Authenticator) getKeyAgreement(r *ctap2.ClientPINRequest) ([]byte, erro
 	return ctap2.MarshalResponse(&ctap2.ClientPINResponse{KeyAgreement: pinuv.PublicKey(key)})
 }
 
-func checkProtocol(r *ctap2.ClientPINRequest) error {
+func (a *Authenticator) checkProtocol(r *ctap2.ClientPINRequest) error {
 	switch {
 	case r.PINUVAuthProtocol == 0:
 		return ctap2.ErrMissingParameter
-	case !r.PINUVAuthProtocol.Valid():
+	case !a.traits.protocol(r.PINUVAuthProtocol):
 		return ctap2.ErrInvalidParameter
 	}
 	return nil
@@ -96,7 +103,7 @@ func (a *Authenticator) setPIN(r *ctap2.ClientPINRequest) ([]byte, error) {
 	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.NewPINEnc == nil || r.PINUVAuthParam == nil {
 		return nil, ctap2.ErrMissingParameter
 	}
-	if err := checkProtocol(r); err != nil {
+	if err := a.checkProtocol(r); err != nil {
 		return nil, err
 	}
 	if a.state.pin.set() {
@@ -116,28 +123,69 @@ func (a *Authenticator) setPIN(r *ctap2.ClientPINRequest) ([]byte, error) {
 	return ctap2.MarshalResponse(nil)
 }
 
-// storePIN takes an encrypted new PIN (CTAP 2.2, section 6.5.5.5, from "calls decrypt").
+// storePIN takes an encrypted new PIN (CTAP 2.3, section 6.5.5.5, from "calls decrypt", and section
+// 6.5.5.6 likewise).
 func (a *Authenticator) storePIN(p ctap2.PINUVProtocol, secret, newPINEnc []byte) error {
 	padded, err := p.Decrypt(secret, newPINEnc)
 	if err != nil {
 		return ctap2.ErrPINAuthInvalid
 	}
 	defer pinuv.Wipe(padded)
-	if len(padded) != 64 {
+	if len(padded) != pinuv.PaddedPINSize {
 		return ctap2.ErrInvalidParameter
 	}
 	pin, err := pinuv.UnpadPIN(padded)
 	length := utf8.RuneCount(pin)
-	if err != nil || !utf8.Valid(pin) || uint(length) < a.cfg.MinPINLength || len(pin) > maxPINLength {
+	if err != nil || !utf8.Valid(pin) || uint(length) < a.minPIN() || len(pin) > maxPINLength {
+		return ctap2.ErrPINPolicyViolation
+	}
+	if a.complexPIN() && simplePIN(pin) {
 		return ctap2.ErrPINPolicyViolation
 	}
 	hash := pinuv.PINHash(pin)
-	err = a.save(&record{PIN: &pinState{Hash: hash[:], Length: uint(length), Retries: maxPINRetries, UVRetries: maxUVRetries}})
-	if err != nil {
+	changed := &record{PIN: &pinState{Hash: hash[:], Length: uint(length), Retries: maxPINRetries, UVRetries: maxUVRetries}}
+	if a.state.config.ForcePINChange {
+		// The PIN that has to be changed does not come back.
+		if subtle.ConstantTimeCompare(hash[:], a.state.pin.Hash) == 1 {
+			return ctap2.ErrPINPolicyViolation
+		}
+		cfg := a.state.config
+		cfg.ForcePINChange = false
+		changed.Config = &cfg
+	}
+	if len(a.state.persistent) > 0 {
+		changed.Persistent = &[]byte{} // resetPersistentPinUvAuthToken
+	}
+	if err := a.save(changed); err != nil {
 		return err
 	}
 	a.volatile.pinFails = 0
 	return nil
+}
+
+// complexPIN says whether a new PIN must follow the complexity policy of this key (CTAP 2.3, section
+// 6.4, pinComplexityPolicy), which is [simplePIN].
+func (a *Authenticator) complexPIN() bool {
+	return a.cfg.PINComplexity || a.state.config.PINComplexityPolicy
+}
+
+// simplePIN is what the complexity policy of this key refuses: one character repeated, and
+// characters that follow one another up or down, such as 1234 and dcba.
+func simplePIN(pin []byte) bool {
+	runes := []rune(string(pin))
+	if len(runes) < 2 {
+		return true
+	}
+	step := runes[1] - runes[0]
+	if step < -1 || step > 1 {
+		return false
+	}
+	for i := range runes[1:] {
+		if runes[i+1]-runes[i] != step {
+			return false
+		}
+	}
+	return true
 }
 
 // changePIN: CTAP 2.2, section 6.5.5.6.
@@ -170,7 +218,7 @@ func (a *Authenticator) changePIN(r *ctap2.ClientPINRequest) ([]byte, error) {
 // mayTryPIN makes the checks before a PIN is looked at (CTAP 2.2, sections 6.5.5.6 and
 // 6.5.5.7).
 func (a *Authenticator) mayTryPIN(r *ctap2.ClientPINRequest) error {
-	if err := checkProtocol(r); err != nil {
+	if err := a.checkProtocol(r); err != nil {
 		return err
 	}
 	switch {
@@ -206,6 +254,7 @@ func (a *Authenticator) tryPIN(p ctap2.PINUVProtocol, secret, pinHashEnc []byte)
 		return ctap2.ErrPINInvalid
 	}
 	pinuv.Wipe(hash)
+	a.volatile.uvSincePIN = 0
 	restored := a.state.pin
 	restored.Retries, restored.UVRetries = maxPINRetries, maxUVRetries
 	if err := a.save(&record{PIN: &restored}); err != nil {
@@ -223,44 +272,92 @@ func (a *Authenticator) getPINToken(r *ctap2.ClientPINRequest) ([]byte, error) {
 	if r.Permissions != nil || r.RPID != "" {
 		return nil, ctap2.ErrInvalidParameter
 	}
-	return a.tokenForPIN(r, tokenPermissions)
+	if a.cfg.NoMcGaWithPIN {
+		return nil, ctap2.ErrUnauthorizedPermission
+	}
+	secret, err := a.tokenSecret(r)
+	if err != nil {
+		return nil, err
+	}
+	defer pinuv.Wipe(secret)
+	// Platforms of CTAP 2.0 know no status that says more.
+	if a.state.config.ForcePINChange {
+		return nil, ctap2.ErrPINInvalid
+	}
+	return a.giveToken(r, secret, tokenPermissions, false)
 }
 
-// getPINTokenWithPermissions: CTAP 2.2, section 6.5.5.7.2.
+// getPINTokenWithPermissions: CTAP 2.3, section 6.5.5.7.2.
 func (a *Authenticator) getPINTokenWithPermissions(r *ctap2.ClientPINRequest) ([]byte, error) {
 	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.PINHashEnc == nil {
 		return nil, ctap2.ErrMissingParameter
 	}
-	permissions, err := a.permissions(r)
+	permissions, err := a.permissions(r, false)
 	if err != nil {
 		return nil, err
 	}
-	return a.tokenForPIN(r, permissions)
+	secret, err := a.tokenSecret(r)
+	if err != nil {
+		return nil, err
+	}
+	defer pinuv.Wipe(secret)
+	if a.state.config.ForcePINChange {
+		return nil, ctap2.ErrPINPolicyViolation // step 11
+	}
+	return a.giveToken(r, secret, permissions, false)
 }
 
-// permissions checks what a token is asked for (CTAP 2.2, sections 6.5.5.7.2 and
-// 6.5.5.7.3, steps 1 to 4).
-func (a *Authenticator) permissions(r *ctap2.ClientPINRequest) (ctap2.Permission, error) {
+// permissions checks what a token is asked for (CTAP 2.3, sections 6.5.5.7.2 and
+// 6.5.5.7.3, steps 1 to 4); uv is whether the sensor shall give it.
+func (a *Authenticator) permissions(r *ctap2.ClientPINRequest, uv bool) (ctap2.Permission, error) {
 	// Step 1: mandatory parameters; the RP ID is one with mc and ga (section 6.5.5.7, table of
 	// permissions).
 	if r.Permissions == nil || *r.Permissions&tokenPermissions != 0 && r.RPID == "" {
 		return 0, ctap2.ErrMissingParameter
 	}
 	// Step 2.
-	if err := checkProtocol(r); err != nil {
+	if err := a.checkProtocol(r); err != nil {
 		return 0, err
 	}
 	asked := *r.Permissions & knownPermissions // undefined ones are ignored
 	switch {
 	case *r.Permissions == 0: // step 3
 		return 0, ctap2.ErrInvalidParameter
-	case asked&^tokenPermissions != 0: // step 4
+	case asked&^a.grantable(uv) != 0: // step 4
 		return 0, ctap2.ErrUnauthorizedPermission
+	case asked&ctap2.PermissionCredentialRead != 0 && asked != ctap2.PermissionCredentialRead:
+		return 0, ctap2.ErrUnauthorizedPermission // the persistent token reads, and does nothing else
 	}
 	return asked, nil
 }
 
-func (a *Authenticator) tokenForPIN(r *ctap2.ClientPINRequest, permissions ctap2.Permission) ([]byte, error) {
+// grantable are the permissions that the PIN, or the sensor, may give on this key (CTAP 2.3, sections
+// 6.5.5.7.2 and 6.5.5.7.3, step 4).
+func (a *Authenticator) grantable(uv bool) ctap2.Permission {
+	may := tokenPermissions
+	if a.cfg.NoMcGaWithPIN && !uv {
+		may = 0
+	}
+	for option, permission := range map[string]ctap2.Permission{
+		ctap2.OptionCredMgmt:         ctap2.PermissionCredentialManagement,
+		ctap2.OptionCredMgmtReadOnly: ctap2.PermissionCredentialRead,
+		ctap2.OptionLargeBlobs:       ctap2.PermissionLargeBlobWrite,
+	} {
+		if a.traits.has(option) {
+			may |= permission
+		}
+	}
+	if a.traits.has(ctap2.OptionBioEnroll) && (!uv || a.traits.has(ctap2.OptionUVBioEnroll)) {
+		may |= ctap2.PermissionBioEnrollment
+	}
+	if a.traits.has(ctap2.OptionConfig) && (!uv || a.traits.has(ctap2.OptionUVConfig)) {
+		may |= ctap2.PermissionConfig
+	}
+	return may
+}
+
+// tokenSecret checks the PIN of a request for a token, and gives the shared secret to encrypt it with.
+func (a *Authenticator) tokenSecret(r *ctap2.ClientPINRequest) ([]byte, error) {
 	if err := a.mayTryPIN(r); err != nil {
 		return nil, err
 	}
@@ -268,19 +365,29 @@ func (a *Authenticator) tokenForPIN(r *ctap2.ClientPINRequest, permissions ctap2
 	if err != nil {
 		return nil, err
 	}
-	defer pinuv.Wipe(secret)
 	if err := a.tryPIN(r.PINUVAuthProtocol, secret, r.PINHashEnc); err != nil {
+		pinuv.Wipe(secret)
 		return nil, err
 	}
-	return a.giveToken(r, secret, permissions, false)
+	return secret, nil
 }
 
 func (a *Authenticator) giveToken(r *ctap2.ClientPINRequest, secret []byte, permissions ctap2.Permission, present bool) ([]byte, error) {
-	t, err := a.issue(r.PINUVAuthProtocol, permissions, r.RPID, present)
-	if err != nil {
-		return nil, err
+	var value []byte
+	if permissions == ctap2.PermissionCredentialRead {
+		persistent, err := a.persistentToken()
+		if err != nil {
+			return nil, err
+		}
+		value = persistent
+	} else {
+		t, err := a.issue(r.PINUVAuthProtocol, permissions, r.RPID, present)
+		if err != nil {
+			return nil, err
+		}
+		value = t.value
 	}
-	enc, err := r.PINUVAuthProtocol.Encrypt(secret, t.value)
+	enc, err := r.PINUVAuthProtocol.Encrypt(secret, value)
 	if err != nil {
 		return nil, err
 	}
@@ -292,11 +399,11 @@ func (a *Authenticator) getUVToken(c *command, r *ctap2.ClientPINRequest) ([]byt
 	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil {
 		return nil, ctap2.ErrMissingParameter
 	}
-	permissions, err := a.permissions(r)
+	permissions, err := a.permissions(r, true)
 	if err != nil {
 		return nil, err
 	}
-	if there, _ := a.user.sensor(); !there {
+	if _, ready, _ := a.builtInUV(); !ready {
 		return nil, ctap2.ErrNotAllowed
 	}
 	secret, err := a.secret(r.PINUVAuthProtocol, r.KeyAgreement)
@@ -318,7 +425,7 @@ func (a *Authenticator) verifyFor(c *command, prompt *Prompt) error {
 	switch {
 	case !errors.Is(err, ctap2.ErrUVInvalid) && !errors.Is(err, ctap2.ErrUVBlocked) && !errors.Is(err, ctap2.ErrOperationDenied):
 		return err // nil, the person's time is over, the platform has cancelled
-	case a.state.pin.set():
+	case a.state.pin.set() && !a.cfg.NoMcGaWithPIN:
 		return ctap2.ErrPUATRequired
 	case a.state.pin.UVRetries == 0:
 		return ctap2.ErrPINBlocked
@@ -336,8 +443,7 @@ func (a *Authenticator) verifyUser(c *command, prompt *Prompt) error {
 		return err
 	}
 	pin := a.state.pin
-	_, knows := a.user.sensor()
-	if !knows {
+	if _, _, knows := a.builtInUV(); !knows {
 		pin.UVRetries--
 		if err := a.save(&record{PIN: &pin}); err != nil {
 			return err
@@ -347,6 +453,7 @@ func (a *Authenticator) verifyUser(c *command, prompt *Prompt) error {
 		}
 		return ctap2.ErrUVInvalid
 	}
+	a.volatile.uvSincePIN++
 	if pin.UVRetries != maxUVRetries {
 		pin.UVRetries = maxUVRetries
 		return a.save(&record{PIN: &pin})

@@ -13,9 +13,9 @@ import (
 // message answers a U2F request (FIDO U2F Raw Message Formats 1.2, section 3).
 func (a *Authenticator) message(request []byte) apdu.Response {
 	switch {
-	case a.cfg.CTAP2Only:
+	case !a.traits.u2f:
 		return apdu.Response{SW: u2f.ErrInsNotSupported}
-	case a.cfg.AlwaysUV:
+	case a.alwaysUV():
 		// CTAP 2.2, section 7.2.4: U2F can't verify the person.
 		return apdu.Response{SW: apdu.ErrCommandNotAllowed}
 	}

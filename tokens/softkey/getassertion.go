@@ -1,12 +1,11 @@
 package softkey
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/fobd/fobd/ctap2"
-	"github.com/fobd/fobd/ctap2/pinuv"
 )
 
 // assertionTimeout is how long getNextAssertion goes on (CTAP 2.2, section 6.3).
@@ -18,7 +17,9 @@ type remaining struct {
 	credentials []*credential
 	request     *ctap2.GetAssertionRequest
 	up, uv      bool
+	extensions  *ctap2.GetAssertionExtensions // those that this key has
 	salts       *salts
+	written     bool // the large blob was
 	since       time.Time
 }
 
@@ -29,8 +30,12 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 	if len(r.ClientDataHash) != sha256.Size {
 		return nil, ctap2.ErrInvalidLength
 	}
-	if len(r.AllowList) > maxListCount {
+	if a.tooMany(r.AllowList) {
 		return nil, ctap2.ErrLimitExceeded
+	}
+	extensions, err := a.assertionExtensions(r)
+	if err != nil {
+		return nil, err
 	}
 	// Steps 1 and 2.
 	if err := a.checkAuth(c, r.PINUVAuthParam, r.PINUVAuthProtocol, prompt); err != nil {
@@ -38,22 +43,24 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 	}
 	// Step 3: neither is true yet. Step 4: options.
 	up, uv := false, false
-	wantUP, wantUV := true, false
+	param := r.PINUVAuthParam != nil
+	wantUV, err := a.wantsUV(r.Options, param)
+	if err != nil {
+		return nil, err
+	}
+	wantUP := true
 	if o := r.Options; o != nil {
-		there, _ := a.user.sensor()
-		wantUV = set(o.UV) && r.PINUVAuthParam == nil
-		if wantUV && !there {
-			return nil, ctap2.ErrInvalidOption
-		}
 		if o.RK != nil {
+			if a.traits.ctap20() {
+				return nil, ctap2.ErrInvalidOption // CTAP 2.0, section 5.2: not valid for this command
+			}
 			return nil, ctap2.ErrUnsupportedOption
 		}
 		wantUP = o.UP == nil || *o.UP
 	}
 	// Step 5: alwaysUv, where the person is asked for anything.
-	if a.cfg.AlwaysUV && wantUP {
-		var err error
-		if wantUV, err = a.alwaysUV(r.PINUVAuthParam != nil); err != nil {
+	if a.alwaysUV() && wantUP {
+		if wantUV, err = a.verifyAlways(param); err != nil {
 			return nil, err
 		}
 	}
@@ -62,8 +69,7 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 	interacted := false
 	switch {
 	case !a.protected():
-	case r.PINUVAuthParam != nil:
-		var err error
+	case param:
 		t, err = a.authorize(r.PINUVAuthProtocol, r.ClientDataHash, *r.PINUVAuthParam, ctap2.PermissionGetAssertion, r.RPID)
 		if err != nil {
 			return nil, err
@@ -97,15 +103,24 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 		up = false
 	}
 	// Step 10: extensions.
-	var s *salts
-	if r.Extensions != nil && r.Extensions.HMACSecret != nil {
-		var err error
-		if s, err = a.decryptSalts(r.Extensions.HMACSecret, up); err != nil {
-			return nil, err
+	rest := &remaining{credentials: found[1:], request: r, up: up, uv: uv, extensions: extensions, since: a.now()}
+	first := found[0]
+	if extensions != nil {
+		if extensions.LargeBlobKey != nil && !*extensions.LargeBlobKey {
+			return nil, ctap2.ErrInvalidOption // section 12.3
+		}
+		if extensions.HMACSecret != nil {
+			if rest.salts, err = a.decryptSalts(extensions.HMACSecret, up); err != nil {
+				return nil, err
+			}
+		}
+		if extensions.LargeBlob != nil && extensions.LargeBlob.Write != nil {
+			if first, rest.written, err = a.writeBlob(first, rest); err != nil {
+				return nil, err
+			}
 		}
 	}
-	rest := &remaining{credentials: found[1:], request: r, up: up, uv: uv, salts: s, since: a.now()}
-	response, err := a.assert(found[0], rest)
+	response, err := a.assert(first, rest)
 	if err != nil {
 		return nil, err
 	}
@@ -147,9 +162,8 @@ func (a *Authenticator) applicable(r *ctap2.GetAssertionRequest, uv bool) []*cre
 		return nil
 	}
 	var found []*credential
-	for i := len(a.state.discoverable) - 1; i >= 0; i-- {
-		c := a.state.discoverable[i]
-		if c.rpIDHash == rpIDHash && (uv || c.CredProtect < ctap2.CredProtectUVOptionalWithCredentialIDList) {
+	for _, c := range slices.Backward(a.state.discoverable.of(rpIDHash)) {
+		if uv || c.CredProtect < ctap2.CredProtectUVOptionalWithCredentialIDList {
 			found = append(found, c)
 		}
 	}
@@ -169,15 +183,13 @@ func (a *Authenticator) assert(c *credential, s *remaining) (*ctap2.GetAssertion
 	if s.uv {
 		data.Flags |= ctap2.FlagUV
 	}
-	if s.salts != nil && c.HMACSecret {
-		output, err := a.hmacSecret(c, s)
-		if err != nil {
-			return nil, err
-		}
+	signed, unsigned, err := a.asserted(c, s)
+	if err != nil {
+		return nil, err
+	}
+	if signed != nil {
 		data.Flags |= ctap2.FlagED
-		if data.Extensions, err = ctap2.Marshal(&ctap2.GetAssertionOutputs{HMACSecret: output}); err != nil {
-			return nil, err
-		}
+		data.Extensions = signed
 	}
 	authData, err := data.Marshal()
 	if err != nil {
@@ -191,6 +203,11 @@ func (a *Authenticator) assert(c *credential, s *remaining) (*ctap2.GetAssertion
 		Credential: &ctap2.CredentialDescriptor{ID: c.ID, Type: ctap2.TypePublicKey},
 		AuthData:   authData,
 		Signature:  signature,
+
+		UnsignedExtensionOutputs: unsigned,
+	}
+	if s.extensions != nil && set(s.extensions.LargeBlobKey) {
+		response.LargeBlobKey = c.LargeBlobKey
 	}
 	if c.discoverable {
 		// Section 6.2.2, step 13: names only after verification, and only where the
@@ -201,49 +218,4 @@ func (a *Authenticator) assert(c *credential, s *remaining) (*ctap2.GetAssertion
 		}
 	}
 	return response, nil
-}
-
-// salts is the decrypted input of hmac-secret.
-type salts struct {
-	protocol ctap2.PINUVProtocol
-	secret   []byte
-	salt     []byte // one or two of 32 bytes
-}
-
-// decryptSalts reads the input of hmac-secret (CTAP 2.2, section 12.7).
-func (a *Authenticator) decryptSalts(in *ctap2.HMACSecretInput, up bool) (*salts, error) {
-	if !up {
-		return nil, ctap2.ErrUnsupportedOption
-	}
-	p := in.PINUVAuthProtocol
-	if p == 0 {
-		p = pinuv.One
-	}
-	if !p.Valid() {
-		return nil, ctap2.ErrInvalidParameter
-	}
-	secret, err := a.secret(p, &in.KeyAgreement)
-	if err != nil {
-		return nil, err
-	}
-	if !p.Verify(secret, in.SaltEnc, in.SaltAuth) {
-		return nil, ctap2.ErrPINAuthInvalid
-	}
-	salt, err := p.Decrypt(secret, in.SaltEnc)
-	if err != nil || len(salt) != 32 && len(salt) != 64 {
-		return nil, ctap2.ErrInvalidParameter
-	}
-	return &salts{protocol: p, secret: secret, salt: salt}, nil
-}
-
-// hmacSecret is the encrypted output for one credential (CTAP 2.2, section 12.7).
-func (a *Authenticator) hmacSecret(c *credential, s *remaining) ([]byte, error) {
-	var out []byte
-	random := a.credRandom(c, s.uv)
-	for at := 0; at < len(s.salts.salt); at += 32 {
-		mac := hmac.New(sha256.New, random)
-		mac.Write(s.salts.salt[at : at+32])
-		out = mac.Sum(out)
-	}
-	return s.salts.protocol.Encrypt(s.salts.secret, out)
 }

@@ -1,16 +1,16 @@
 package softkey
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"io"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/fobd/fobd/ctap2"
-	"github.com/fobd/fobd/ctap2/cose"
 )
+
+// maxUserID is the most bytes of a user id (WebAuthn Level 3, section 5.4.3).
+const maxUserID = 64
 
 func set(option *bool) bool { return option != nil && *option }
 
@@ -34,9 +34,11 @@ func (a *Authenticator) checkAuth(c *command, param *[]byte, p ctap2.PINUVProtoc
 		return nil
 	case len(*param) == 0:
 		return a.gesture(c, prompt)
+	case a.traits.ctap20() && !a.traits.protocol(p):
+		return ctap2.ErrPINAuthInvalid // CTAP 2.0, section 5.1, step 7
 	case p == 0:
 		return ctap2.ErrMissingParameter
-	case !p.Valid():
+	case !a.traits.protocol(p):
 		return ctap2.ErrInvalidParameter
 	}
 	return nil
@@ -44,33 +46,59 @@ func (a *Authenticator) checkAuth(c *command, param *[]byte, p ctap2.PINUVProtoc
 
 // protected says whether some form of user verification is configured.
 func (a *Authenticator) protected() bool {
-	there, _ := a.user.sensor()
-	return there || a.state.pin.set()
+	_, ready, _ := a.builtInUV()
+	return ready || a.state.pin.set()
 }
 
-// alwaysUV says, for the option alwaysUv, whether built-in user verification is to be done; param
+// unverified is the status for a request that needs user verification and has none (section
+// 6.1.2, steps 6 to 8, and section 6.2.2, step 5): a PIN will help, or nothing that the platform can do.
+func (a *Authenticator) unverified(pin bool) error {
+	if pin && !a.cfg.NoMcGaWithPIN {
+		return ctap2.ErrPUATRequired
+	}
+	return ctap2.ErrOperationDenied
+}
+
+// verifyAlways says, for the option alwaysUv, whether built-in user verification is to be done; param
 // is whether there is a pinUvAuthParam (section 6.1.2, step 6, and section 6.2.2, step 5).
-func (a *Authenticator) alwaysUV(param bool) (bool, error) {
-	there, _ := a.user.sensor()
-	if !a.protected() || !there && !param {
+func (a *Authenticator) verifyAlways(param bool) (bool, error) {
+	_, ready, _ := a.builtInUV()
+	if !a.protected() || !ready && !param {
 		// The option clientPin is there, whether a PIN is set or not: with one it will work.
-		return false, ctap2.ErrPUATRequired
+		return false, a.unverified(a.traits.has(ctap2.OptionClientPIN))
 	}
 	return !param, nil
 }
 
-// makeCredential answers authenticatorMakeCredential; the steps are those of CTAP 2.2,
+// wantsUV reads the option uv (section 6.1.2, step 5, and section 6.2.2, step 4): a
+// pinUvAuthParam takes its place.
+func (a *Authenticator) wantsUV(o *ctap2.Options, param bool) (bool, error) {
+	if o == nil || !set(o.UV) || param {
+		return false, nil
+	}
+	_, ready, _ := a.builtInUV()
+	switch {
+	case ready:
+		return true, nil
+	case a.traits.ctap20():
+		return false, ctap2.ErrUnsupportedOption // CTAP 2.0, section 5.1, step 3
+	}
+	return false, ctap2.ErrInvalidOption
+}
+
+// makeCredential answers authenticatorMakeCredential; the steps are those of CTAP 2.3,
 // section 6.1.2.
 func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialRequest) ([]byte, error) {
 	prompt := &Prompt{Command: ctap2.CmdMakeCredential, RPID: r.RP.ID}
-	if len(r.ClientDataHash) != sha256.Size {
+	if len(r.ClientDataHash) != sha256.Size || len(r.User.ID) > maxUserID {
 		return nil, ctap2.ErrInvalidLength
 	}
-	if len(r.User.ID) > 64 {
-		return nil, ctap2.ErrInvalidLength
-	}
-	if len(r.ExcludeList) > maxListCount {
+	if a.tooMany(r.ExcludeList) {
 		return nil, ctap2.ErrLimitExceeded
+	}
+	x := a.creationExtensions(r)
+	if err := x.check(); err != nil {
+		return nil, err
 	}
 	// Steps 1 and 2.
 	if err := a.checkAuth(c, r.PINUVAuthParam, r.PINUVAuthProtocol, prompt); err != nil {
@@ -83,43 +111,43 @@ func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialReques
 	}
 	// Step 4: neither is true yet.
 	up, uv := false, false
+	param := r.PINUVAuthParam != nil
 	// Step 5: options.
-	rk, wantUV := false, false
+	wantUV, err := a.wantsUV(r.Options, param)
+	if err != nil {
+		return nil, err
+	}
+	rk := false
 	if o := r.Options; o != nil {
-		there, _ := a.user.sensor()
-		wantUV = set(o.UV) && r.PINUVAuthParam == nil
-		if wantUV && !there {
-			return nil, ctap2.ErrInvalidOption
+		if o.RK != nil && !a.traits.has(ctap2.OptionRK) {
+			return nil, ctap2.ErrUnsupportedOption
 		}
 		rk = set(o.RK)
-		if o.UP != nil && !*o.UP {
-			return nil, ctap2.ErrInvalidOption
+		if o.UP != nil && (!*o.UP || a.traits.ctap20()) {
+			return nil, ctap2.ErrInvalidOption // CTAP 2.0, section 5.1: not valid for this command
 		}
 	}
 	// Step 6: alwaysUv.
-	if a.cfg.AlwaysUV {
-		var err error
-		if wantUV, err = a.alwaysUV(r.PINUVAuthParam != nil); err != nil {
+	if a.alwaysUV() {
+		if wantUV, err = a.verifyAlways(param); err != nil {
 			return nil, err
 		}
 	}
-	// Step 7: makeCredUvNotRqd lets only discoverable credentials need verification.
-	if a.protected() && rk && !wantUV && r.PINUVAuthParam == nil {
-		if a.state.pin.set() {
-			return nil, ctap2.ErrPUATRequired
-		}
-		return nil, ctap2.ErrOperationDenied
+	// Step 7: with makeCredUvNotRqd only discoverable credentials need verification; step 8: without
+	// it all do.
+	if a.protected() && !wantUV && !param && (rk || !a.makeCredUVNotRequired()) {
+		return nil, a.unverified(a.state.pin.set())
 	}
-	// Step 9: there is no enterprise attestation.
-	if r.EnterpriseAttestation != 0 {
-		return nil, ctap2.ErrInvalidParameter
+	// Step 9: enterprise attestation.
+	enterprise, err := a.wantsEnterprise(r)
+	if err != nil {
+		return nil, err
 	}
 	// Step 11: on a key that is not protected, pinUvAuthParam says nothing.
 	var t *token
-	var err error
 	switch {
 	case !a.protected():
-	case r.PINUVAuthParam != nil:
+	case param:
 		t, err = a.authorize(r.PINUVAuthProtocol, r.ClientDataHash, *r.PINUVAuthParam, ctap2.PermissionMakeCredential, r.RP.ID)
 		if err != nil {
 			return nil, err
@@ -134,19 +162,8 @@ func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialReques
 	}
 	rpIDHash := sha256.Sum256([]byte(r.RP.ID))
 	// Step 12: the exclude list.
-	for _, d := range r.ExcludeList {
-		known := a.find(d, rpIDHash)
-		if known == nil || known.CredProtect == ctap2.CredProtectUVRequired && !uv {
-			continue
-		}
-		if !up {
-			// Whatever the person does, and if it is nothing; but a cancelled request ends
-			// as such.
-			if err := a.touch(c, prompt); errors.Is(err, ctap2.ErrKeepaliveCancel) {
-				return nil, err
-			}
-		}
-		return nil, ctap2.ErrCredentialExcluded
+	if err := a.excluded(c, r, rpIDHash, up, uv, prompt); err != nil {
+		return nil, err
 	}
 	// Step 14: user presence.
 	if !up {
@@ -158,43 +175,64 @@ func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialReques
 		t.spend()
 	}
 	// Step 15: extensions.
-	made := &credential{Alg: alg, RPID: r.RP.ID, rpIDHash: rpIDHash}
-	var outputs ctap2.MakeCredentialOutputs
-	if x := r.Extensions; x != nil {
-		switch x.CredProtect {
-		case 0:
-		case ctap2.CredProtectUVOptional, ctap2.CredProtectUVOptionalWithCredentialIDList, ctap2.CredProtectUVRequired:
-			made.CredProtect, outputs.CredProtect = x.CredProtect, x.CredProtect
-		default:
-			return nil, ctap2.ErrInvalidOption // section 12.1: not a level
-		}
-		if set(x.HMACSecret) {
-			made.HMACSecret, outputs.HMACSecret = true, yes(true)
-		}
+	made := &credential{Alg: alg, RPID: r.RP.ID, rpIDHash: rpIDHash, discoverable: rk}
+	if err := x.apply(a, made); err != nil {
+		return nil, err
 	}
-	// Steps 16 and 17: the key pair, stored if it is discoverable.
+	// Steps 16 and 17: the key pair.
 	if made.Private, made.signer, err = generate(alg, a.rand); err != nil {
 		return nil, err
 	}
+	if err := x.secrets(a, made, uv); err != nil {
+		return nil, err
+	}
+	// Step 18: stored if it is discoverable.
 	if rk {
 		err = a.keep(made, r.User)
-	} else {
-		if made.ID, err = a.sealID(made); err == nil {
-			a.keys.put(made)
-		}
+	} else if made.ID, err = a.sealID(made); err == nil {
+		a.keys.put(made)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return a.created(made, r, outputs, uv)
+	return a.created(made, r, x, enterprise, uv)
+}
+
+// excluded makes the check of section 6.1.2, step 12.
+func (a *Authenticator) excluded(c *command, r *ctap2.MakeCredentialRequest, rpIDHash [32]byte, up, uv bool, prompt *Prompt) error {
+	for _, d := range r.ExcludeList {
+		known := a.find(d, rpIDHash)
+		if known == nil || known.CredProtect == ctap2.CredProtectUVRequired && !uv {
+			continue
+		}
+		if !up {
+			// Whatever the person does, and if it is nothing; but a cancelled request ends
+			// as such.
+			if err := a.touch(c, prompt); errors.Is(err, ctap2.ErrKeepaliveCancel) {
+				return err
+			}
+		}
+		return ctap2.ErrCredentialExcluded
+	}
+	return nil
+}
+
+// tooMany says whether a list has more entries than the key takes. CTAP 2.3, section 6.4 has
+// platforms mind maxCredentialCountInList; section 8.2 has the status.
+func (a *Authenticator) tooMany(list []ctap2.CredentialDescriptor) bool {
+	return a.traits.maxListCount > 0 && len(list) > a.traits.maxListCount
+}
+
+// makeCredUVNotRequired is the option makeCredUvNotRqd: alwaysUv takes it away (CTAP 2.3, section
+// 7.2).
+func (a *Authenticator) makeCredUVNotRequired() bool {
+	return a.traits.has(ctap2.OptionMakeCredUVNotRqd) && !a.alwaysUV()
 }
 
 // keep stores a discoverable credential (section 6.1.2, step 17).
 func (a *Authenticator) keep(made *credential, user ctap2.User) error {
-	replaces := slices.ContainsFunc(a.state.discoverable, func(old *credential) bool {
-		return old.RPID == made.RPID && bytes.Equal(old.User.ID, user.ID)
-	})
-	if !replaces && len(a.state.discoverable) >= a.cfg.MaxCredentials {
+	replaces := a.state.discoverable.ofUser(made.rpIDHash, user.ID) != nil
+	if !replaces && a.state.discoverable.len() >= a.cfg.MaxCredentials {
 		return ctap2.ErrKeyStoreFull
 	}
 	made.ID = make([]byte, 32)
@@ -220,11 +258,19 @@ func cut(s string) string {
 	return s[:end]
 }
 
-// created builds the response (section 6.1.2, steps 18 and 19).
-func (a *Authenticator) created(made *credential, r *ctap2.MakeCredentialRequest, outputs ctap2.MakeCredentialOutputs, uv bool) ([]byte, error) {
-	public, err := cose.FromPublic(made.signer.Public(), made.Alg)
+// created builds the response (section 6.1.2, step 19).
+func (a *Authenticator) created(made *credential, r *ctap2.MakeCredentialRequest, x *creation, enterprise, uv bool) ([]byte, error) {
+	signer, err := made.key()
 	if err != nil {
 		return nil, err
+	}
+	public, err := publicKey(signer, made.Alg)
+	if err != nil {
+		return nil, err
+	}
+	format := ctap2.FormatPacked
+	if !enterprise {
+		format = a.format(made, r.AttestationFormatsPref)
 	}
 	data := ctap2.AuthData{
 		RPIDHash:     made.rpIDHash,
@@ -232,41 +278,47 @@ func (a *Authenticator) created(made *credential, r *ctap2.MakeCredentialRequest
 		SignCount:    a.state.Counter,
 		AAGUID:       a.cfg.AAGUID,
 		CredentialID: made.ID,
-		PublicKey:    public,
+		PublicKeyRaw: public,
+	}
+	if format == ctap2.FormatFIDOU2F {
+		data.AAGUID = ctap2.AAGUID{} // a U2F key has none
 	}
 	if uv {
 		data.Flags |= ctap2.FlagUV
 	}
-	if outputs.CredProtect != 0 || outputs.HMACSecret != nil {
+	if x.any {
 		data.Flags |= ctap2.FlagED
-		if data.Extensions, err = ctap2.Marshal(&outputs); err != nil {
+		if data.Extensions, err = ctap2.Marshal(&x.outputs); err != nil {
 			return nil, err
 		}
 	}
-	authData, err := data.Marshal()
+	authData, err := data.AppendTo(make([]byte, 0, 64+len(made.ID)+len(public)+len(data.Extensions)))
 	if err != nil {
 		return nil, err
 	}
-	kind := a.cfg.Attestation
-	if wanted := r.AttestationFormatsPref; len(wanted) == 1 && wanted[0] == ctap2.FormatNone {
-		kind = AttestationNone // section 6.1.2, step 18: the platform wants none
-	}
-	format, statement, err := a.attest(kind, made, authData, r.ClientDataHash)
+	statement, err := a.attest(format, enterprise, made, authData, r.ClientDataHash)
 	if err != nil {
 		return nil, err
 	}
-	return ctap2.MarshalResponse(&ctap2.MakeCredentialResponse{Fmt: format, AuthData: authData, AttStmt: statement})
+	response := &ctap2.MakeCredentialResponse{Fmt: format, AuthData: authData, AttStmt: statement, LargeBlobKey: made.LargeBlobKey}
+	if enterprise {
+		response.EpAtt = yes(true)
+	}
+	if x.unsigned.LargeBlob != nil {
+		if response.UnsignedExtensionOutputs, err = ctap2.Marshal(&x.unsigned); err != nil {
+			return nil, err
+		}
+	}
+	return ctap2.MarshalResponse(response)
 }
 
 // find returns the credential that a descriptor names, if it is this key's and the RP's.
 func (a *Authenticator) find(d ctap2.CredentialDescriptor, rpIDHash [32]byte) *credential {
-	if d.Type != ctap2.TypePublicKey {
-		return nil
+	if d.Type != ctap2.TypePublicKey || a.traits.maxCredentialID > 0 && len(d.ID) > a.traits.maxCredentialID {
+		return nil // an id that long is not of this key
 	}
-	for _, c := range a.state.discoverable {
-		if c.rpIDHash == rpIDHash && bytes.Equal(c.ID, d.ID) {
-			return c
-		}
+	if c := a.state.discoverable.get(d.ID); c != nil && c.rpIDHash == rpIDHash {
+		return c
 	}
 	return a.openID(d.ID, rpIDHash)
 }

@@ -51,6 +51,9 @@ const (
 	AttestationPacked Attestation = "packed" // basic, with a certificate of the key's own CA
 	AttestationSelf   Attestation = "self"   // packed, signed with the credential itself
 	AttestationNone   Attestation = "none"
+	// AttestationFIDOU2F is that of a U2F key, for ES256 credentials that are not
+	// discoverable; others get AttestationPacked.
+	AttestationFIDOU2F Attestation = "fido-u2f"
 )
 
 // Config says what kind of key an [Authenticator] is. The zero value is a CTAP 2.1 and
@@ -58,7 +61,9 @@ const (
 type Config struct {
 	// AAGUID identifies the model; zero means [DefaultAAGUID].
 	AAGUID ctap2.AAGUID
-	// CTAP1Only makes a U2F key, CTAP2Only one without U2F.
+	// Profile is the kind of key; empty means [ProfileFIDO23].
+	Profile Profile
+	// CTAP1Only means [ProfileU2F]; CTAP2Only takes U2F away from another profile.
 	CTAP1Only, CTAP2Only bool
 	// Seed makes keys, nonces and identifiers repeat, for tests. Signatures and RSA
 	// keys differ all the same: Go's ecdsa and rsa take no random source.
@@ -67,8 +72,15 @@ type Config struct {
 	Store Store
 	// Attestation of new credentials; empty means [AttestationPacked].
 	Attestation Attestation
-	// Algorithms of new credentials, empty for all of [Algorithms].
+	// Enterprise is for keys with enterprise attestation, which profiles from [ProfileFIDO21] on
+	// have; nil for one whose vendor knows no RP.
+	Enterprise *Enterprise
+	// Algorithms of new credentials, in any order; empty for those of the profile.
 	Algorithms []cose.Algorithm
+	// PostQuantum adds ML-DSA-44, ML-DSA-65 and ML-DSA-87 (FIPS 204) to the profile's algorithms.
+	// No key on the market had them when CTAP 2.3 came out, and platforms may not take answers of
+	// several kilobytes.
+	PostQuantum bool
 	// Presence, Delay and Verification are how the person behaves at first; see
 	// [Authenticator.SetPresence] and [Authenticator.SetVerification].
 	Presence     Presence
@@ -82,9 +94,15 @@ type Config struct {
 	// AlwaysUV asks for user verification even if the platform does not (CTAP 2.2,
 	// section 6.4, option alwaysUv).
 	AlwaysUV bool
+	// NoMcGaWithPIN lets a PIN not authorize makeCredential and getAssertion, only the sensor
+	// (CTAP 2.3, section 6.4, option noMcGaPermissionsWithClientPin).
+	NoMcGaWithPIN bool
 	// MaxCredentials is the room for discoverable credentials; 0 means
 	// [DefaultMaxCredentials].
 	MaxCredentials int
+	// PINComplexity refuses new PINs that are one character repeated or a sequence such as 1234,
+	// as authenticatorConfig may ask for later too (CTAP 2.3, section 6.4, pinComplexityPolicy).
+	PINComplexity bool
 	// MinPINLength is in code points, 4 to 63; 0 means 4, the least that CTAP 2.2,
 	// section 6.5.1 allows.
 	MinPINLength uint
@@ -92,6 +110,17 @@ type Config struct {
 	Transports []string
 	// FirmwareVersion is told by getInfo; 0 leaves it out.
 	FirmwareVersion uint
+	// LockAlwaysUV keeps alwaysUv on once it is (CTAP 2.3, section 6.11.2, step 2.2).
+	LockAlwaysUV bool
+	// SamplesPerFinger is how many good samples the sensor wants of a finger; 0 means
+	// [DefaultSamples]. MaxFingers is how many it remembers; 0 means [DefaultMaxFingers].
+	// Both are of keys whose sensor learns fingers.
+	SamplesPerFinger, MaxFingers uint
+	// VendorCommands are what the subcommand vendorPrototype of authenticatorConfig does, by
+	// vendorCommandId (CTAP 2.3, section 6.11.3); without one there is no such subcommand. Each gets
+	// the parameter 0x02 in CBOR, nil when there is none; its error is answered by the
+	// status in it. It must not call methods of the key.
+	VendorCommands map[uint64]func(data []byte) error
 	// OnPrompt, if not nil, is called when the key begins to blink, and with
 	// a nil prompt when it ends. A U2F request blinks while the client repeats it. It must
 	// return at once; it may call the methods that only look ([Authenticator.Info],
@@ -102,12 +131,13 @@ type Config struct {
 // Authenticator is an emulated key. Commands run one after the other; all methods may
 // be called from any goroutine.
 type Authenticator struct {
-	cfg   Config
-	turn  chan struct{} // holds one value while a command runs
-	rand  io.Reader
-	user  *person
-	u2f   apdu.Assembler
-	winks chan struct{}
+	cfg    Config
+	traits *traits
+	turn   chan struct{} // holds one value while a command runs
+	rand   io.Reader
+	user   *person
+	u2f    apdu.Assembler
+	winks  chan struct{}
 
 	// mu guards what follows. The command whose turn it is holds it, but not while it waits
 	// for the person, so that others can look at the key meanwhile; only who has the
@@ -116,15 +146,18 @@ type Authenticator struct {
 	keys     keyCache
 	state    state
 	volatile volatile
+	samples  []ctap2.SampleStatus // what the sensor says next
 }
 
 // volatile is what a power cycle clears.
 type volatile struct {
 	poweredUp  time.Time
-	pinFails   int // wrong PINs in a row since power-up
+	pinFails   int  // wrong PINs in a row since power-up
+	uvSincePIN uint // built-in user verifications since the last right PIN
 	agreement  map[ctap2.PINUVProtocol]*ecdh.PrivateKey
 	tokens     map[ctap2.PINUVProtocol]*token
 	assertions *remaining
+	sequences  sequences
 }
 
 // New returns a key that has just been plugged in. The error is about the
@@ -133,19 +166,37 @@ func New(cfg Config) (*Authenticator, error) {
 	if cfg.AAGUID.IsZero() {
 		cfg.AAGUID = DefaultAAGUID
 	}
-	if cfg.CTAP1Only && cfg.CTAP2Only {
-		return nil, errors.New("softkey: a key that speaks neither CTAP1 nor CTAP2")
+	switch {
+	case cfg.CTAP1Only && cfg.Profile != "" && cfg.Profile != ProfileU2F:
+		return nil, fmt.Errorf("softkey: CTAP1 only with profile %q", cfg.Profile)
+	case cfg.CTAP1Only:
+		cfg.Profile = ProfileU2F
+	case cfg.Profile == "":
+		cfg.Profile = ProfileFIDO23
+	}
+	traits, err := traitsOf(cfg.Profile)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.CTAP2Only {
+		traits.u2f = false
+		if len(traits.versions) == 0 {
+			return nil, errors.New("softkey: a key that speaks neither CTAP1 nor CTAP2")
+		}
 	}
 	if cfg.Attestation == "" {
 		cfg.Attestation = AttestationPacked
 	}
 	switch cfg.Attestation {
-	case AttestationPacked, AttestationSelf, AttestationNone:
+	case AttestationPacked, AttestationSelf, AttestationNone, AttestationFIDOU2F:
 	default:
 		return nil, fmt.Errorf("softkey: unknown attestation %q", cfg.Attestation)
 	}
 	if len(cfg.Algorithms) == 0 {
-		cfg.Algorithms = Algorithms()
+		cfg.Algorithms = slices.Clone(traits.algorithms)
+		if cfg.PostQuantum {
+			cfg.Algorithms = append(cfg.Algorithms, postQuantum...)
+		}
 	}
 	for _, alg := range cfg.Algorithms {
 		if !slices.Contains(algorithms, alg) {
@@ -159,7 +210,7 @@ func New(cfg Config) (*Authenticator, error) {
 		cfg.TouchTimeout = DefaultTouchTimeout
 	}
 	if cfg.MaxCredentials <= 0 {
-		cfg.MaxCredentials = DefaultMaxCredentials
+		cfg.MaxCredentials = max(traits.maxCredentials, 1)
 	}
 	if cfg.MinPINLength == 0 {
 		cfg.MinPINLength = minPINLength
@@ -170,17 +221,21 @@ func New(cfg Config) (*Authenticator, error) {
 	if len(cfg.Transports) == 0 {
 		cfg.Transports = []string{"usb"}
 	}
+	if err := cfg.sensorConfig(); err != nil {
+		return nil, err
+	}
 	p, err := newPerson(cfg)
 	if err != nil {
 		return nil, err
 	}
 	a := &Authenticator{
-		cfg:   cfg,
-		turn:  make(chan struct{}, 1),
-		rand:  crand.Reader,
-		user:  p,
-		u2f:   apdu.Assembler{Max: MaxMsgSize},
-		winks: make(chan struct{}, 1),
+		cfg:    cfg,
+		traits: traits,
+		turn:   make(chan struct{}, 1),
+		rand:   crand.Reader,
+		user:   p,
+		u2f:    apdu.Assembler{Max: MaxMsgSize},
+		winks:  make(chan struct{}, 1),
 	}
 	if cfg.Seed != nil {
 		a.rand = rand.NewChaCha8(seed(cfg.Seed, 0))
@@ -283,10 +338,10 @@ func status(s ctap2.Status) []byte { return []byte{byte(s)} }
 
 // command dispatches (CTAP 2.2, section 6).
 func (a *Authenticator) command(c *command, request []byte) ([]byte, error) {
-	if a.cfg.CTAP1Only || len(request) == 0 {
+	if len(a.traits.versions) == 0 || len(request) == 0 {
 		return nil, ctap2.ErrInvalidCommand
 	}
-	if len(request) > MaxMsgSize {
+	if len(request) > a.traits.maxMsgSize {
 		return nil, ctap2.ErrRequestTooLarge
 	}
 	cmd, params := ctap2.Cmd(request[0]), request[1:]
@@ -295,6 +350,7 @@ func (a *Authenticator) command(c *command, request []byte) ([]byte, error) {
 		// CTAP 2.2, section 6.3: any other command ends the state of getNextAssertion.
 		a.volatile.assertions = nil
 	}
+	a.volatile.sequences.interrupted(cmd)
 	switch cmd {
 	case ctap2.CmdMakeCredential:
 		return parsed(c, params, a.makeCredential)
@@ -357,11 +413,15 @@ func (a *Authenticator) MSG(ctx context.Context, request []byte, _ func(status b
 	defer a.mu.Unlock()
 	// CTAP 2.2, section 6.3: any other command ends the state of getNextAssertion.
 	a.volatile.assertions = nil
+	a.volatile.sequences.interrupted(0)
 	return a.message(request).Marshal(), nil
 }
 
 // selection answers authenticatorSelection (CTAP 2.2, section 6.9).
 func (a *Authenticator) selection(c *command) ([]byte, error) {
+	if !a.traits.selection {
+		return nil, ctap2.ErrInvalidCommand
+	}
 	if err := a.touch(c, &Prompt{Command: ctap2.CmdSelection}); err != nil {
 		return nil, err
 	}

@@ -3,11 +3,11 @@ package softkey
 import (
 	"bytes"
 	"crypto/cipher"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 
 	"github.com/fobd/fobd/ctap2"
@@ -25,9 +25,9 @@ type state struct {
 	root
 	Counter      uint32
 	pin          pinState
-	discoverable []*credential // the oldest first
-	created      uint64        // Created of the youngest
-	starts       uint64        // how often a seeded key was loaded
+	discoverable credentials
+	created      uint64 // Created of the youngest
+	starts       uint64 // how often a seeded key was loaded
 	config       configState
 	blobs        []byte     // the serialized large-blob array, empty for the initial one
 	templates    []template // enrolled fingers, the oldest first
@@ -35,6 +35,7 @@ type state struct {
 
 	aead        cipher.AEAD // for ids
 	attestation *attestation
+	enterprise  *enterpriseAttestation // made when it is first asked for
 }
 
 // root is made once, and again by a reset, which ends all credentials.
@@ -54,12 +55,13 @@ type pinState struct {
 
 func (p *pinState) set() bool { return len(p.Hash) > 0 }
 
-// record is a change of the state, and what a [Store] keeps. One member is set.
+// record is a change of the state, and what a [Store] keeps. Members that are set together
+// happen together: after a crash all of them did or none.
 type record struct {
 	Root       *root       `cbor:"1,keyasint,omitempty"` // begins a fresh key
 	Counter    uint32      `cbor:"2,keyasint,omitempty"`
 	PIN        *pinState   `cbor:"3,keyasint,omitempty"`
-	Credential *credential `cbor:"4,keyasint,omitempty"` // replaces the one of the same RP and user
+	Credential *credential `cbor:"4,keyasint,omitempty"` // replaces the one of the same id, or of the same RP and user
 	Starts     uint64      `cbor:"5,keyasint,omitempty"` // how often a seeded key was loaded
 
 	Config           *configState `cbor:"6,keyasint,omitempty"`
@@ -73,7 +75,7 @@ type record struct {
 // configState is what authenticatorConfig changes (CTAP 2.3, section 6.11).
 type configState struct {
 	Enterprise          bool     `cbor:"1,keyasint,omitempty"`
-	AlwaysUV            bool     `cbor:"2,keyasint,omitempty"`
+	AlwaysUV            *bool    `cbor:"2,keyasint,omitempty"` // nil: as the Config says
 	MinPINLength        uint     `cbor:"3,keyasint,omitempty"` // 0: as the Config says
 	MinPINLengthRPIDs   []string `cbor:"4,keyasint,omitempty"`
 	ForcePINChange      bool     `cbor:"5,keyasint,omitempty"`
@@ -103,6 +105,9 @@ type Store interface {
 
 // save makes a change durable and then applies it.
 func (a *Authenticator) save(r *record) error {
+	if err := a.state.check(r); err != nil {
+		return err
+	}
 	if a.cfg.Store != nil {
 		b, err := ctap2.Marshal(r)
 		if err != nil {
@@ -113,63 +118,121 @@ func (a *Authenticator) save(r *record) error {
 			return fmt.Errorf("%w: %w", ctap2.ErrOther, err)
 		}
 	}
-	return a.apply(r)
+	a.state.change(r)
+	return nil
 }
 
-// apply changes the state in memory. It fails on records that make no sense.
+// apply changes the state in memory by a stored record. It fails on those that make no sense.
 func (a *Authenticator) apply(r *record) error {
 	s := &a.state
-	switch {
-	case r.Root != nil:
-		if len(r.Root.Master) != 32 {
-			return errors.New("softkey: state without a master key")
-		}
-		aead, err := newAEAD(r.Root.Master)
-		if err != nil {
-			return err
-		}
-		att, err := r.Root.attestation()
+	if r.Root != nil {
+		fresh, err := begin(r.Root)
 		if err != nil {
 			return err
 		}
 		// CTAP 2.2, section 6.6 does not ask for a counter that goes on, but a
 		// counter that moves back is what a cloned key looks like.
-		*s = state{root: *r.Root, Counter: s.Counter, starts: s.starts, aead: aead, attestation: att, pin: pinState{Retries: maxPINRetries, UVRetries: maxUVRetries}}
+		fresh.Counter, fresh.starts = s.Counter, s.starts
+		*s = *fresh
 		a.keys = keyCache{}
+		return nil
+	}
+	if err := s.check(r); err != nil {
+		return err
+	}
+	s.change(r)
+	return nil
+}
+
+// begin gives the state of a fresh key.
+func begin(r *root) (*state, error) {
+	if len(r.Master) != 32 {
+		return nil, errors.New("softkey: state without a master key")
+	}
+	aead, err := newAEAD(r.Master)
+	if err != nil {
+		return nil, err
+	}
+	att, err := r.attestation()
+	if err != nil {
+		return nil, err
+	}
+	return &state{
+		root: *r, aead: aead, attestation: att, discoverable: newCredentials(),
+		pin: pinState{Retries: maxPINRetries, UVRetries: maxUVRetries},
+	}, nil
+}
+
+func (r *record) empty() bool {
+	return r.PIN == nil && r.Credential == nil && r.Counter == 0 && r.Starts == 0 && r.Config == nil && r.Blobs == nil &&
+		r.Template == nil && r.RemoveTemplate == nil && r.RemoveCredential == nil && r.Persistent == nil
+}
+
+// check says whether a record that begins no fresh key makes sense.
+func (s *state) check(r *record) error {
+	switch {
 	case s.aead == nil:
 		return errors.New("softkey: state does not begin with its master key")
-	case r.PIN != nil:
-		if r.PIN.Retries > maxPINRetries || r.PIN.UVRetries > maxUVRetries || r.PIN.set() && len(r.PIN.Hash) != 16 {
-			return errors.New("softkey: impossible PIN state")
-		}
-		s.pin = *r.PIN
-	case r.Credential != nil:
-		c := r.Credential
-		if c.signer == nil {
-			signer, err := parse(c.Alg, c.Private)
-			if err != nil {
-				return fmt.Errorf("softkey: stored credential: %w", err)
-			}
-			c.signer = signer
-		}
-		c.rpIDHash, c.discoverable = sha256.Sum256([]byte(c.RPID)), true
-		// CTAP 2.2, section 6.1.2, step 17.1: the same RP and user id overwrites.
-		s.discoverable = slices.DeleteFunc(s.discoverable, func(old *credential) bool {
-			return old.RPID == c.RPID && bytes.Equal(old.User.ID, c.User.ID)
-		})
-		s.discoverable = append(s.discoverable, c)
-		s.created = max(s.created, c.Created)
-	case r.Counter != 0:
-		if r.Counter < s.Counter {
-			return errors.New("softkey: stored counter moves back")
-		}
-		s.Counter = r.Counter
-	case r.Starts != 0:
-		s.starts = r.Starts
-	default:
+	case r.empty():
 		return errors.New("softkey: empty record in the state")
+	case r.PIN != nil && (r.PIN.Retries > maxPINRetries || r.PIN.UVRetries > maxUVRetries || r.PIN.set() && len(r.PIN.Hash) != 16):
+		return errors.New("softkey: impossible PIN state")
+	case r.Counter != 0 && r.Counter < s.Counter:
+		return errors.New("softkey: stored counter moves back")
+	case r.Credential != nil && (len(r.Credential.ID) == 0 || len(r.Credential.Private) == 0):
+		return errors.New("softkey: stored credential without an id or a key")
+	case r.Blobs != nil && len(*r.Blobs) > 0 && !validBlobs(*r.Blobs):
+		return errors.New("softkey: stored large blobs are damaged")
+	case r.Template != nil && len(r.Template.ID) == 0:
+		return errors.New("softkey: stored finger without an id")
 	}
 	return nil
+}
+
+// change makes the change of a record.
+func (s *state) change(r *record) {
+	if r.PIN != nil {
+		s.pin = *r.PIN
+	}
+	if r.Counter != 0 {
+		s.Counter = r.Counter
+	}
+	if r.Starts != 0 {
+		s.starts = r.Starts
+	}
+	if r.Credential != nil {
+		s.discoverable.put(r.Credential)
+		s.created = max(s.created, r.Credential.Created)
+	}
+	if r.RemoveCredential != nil {
+		s.discoverable.remove(r.RemoveCredential)
+	}
+	if r.Config != nil {
+		s.config = *r.Config
+	}
+	if r.Blobs != nil {
+		s.blobs = *r.Blobs
+	}
+	if r.Template != nil {
+		s.putTemplate(*r.Template)
+	}
+	if r.RemoveTemplate != nil {
+		s.templates = slices.DeleteFunc(s.templates, func(t template) bool { return bytes.Equal(t.ID, r.RemoveTemplate) })
+	}
+	if r.Persistent != nil {
+		s.persistent = *r.Persistent
+	}
+}
+
+// putTemplate adds a finger, or replaces the one with the same ID where it is.
+func (s *state) putTemplate(t template) {
+	for i := range s.templates {
+		if bytes.Equal(s.templates[i].ID, t.ID) {
+			s.templates[i] = t
+			return
+		}
+	}
+	s.templates = append(s.templates, t)
 }
 
 // load reads the stored state, or makes a fresh key.
@@ -216,7 +279,7 @@ const compactSlack = 1000
 // compact rewrites the state when most of its records are superseded. A key does it when
 // it is loaded, never while it works.
 func (a *Authenticator) compact(records int) error {
-	if records < len(a.state.discoverable)+compactSlack {
+	if records < a.state.discoverable.len()+len(a.state.templates)+compactSlack {
 		return nil
 	}
 	few, err := a.records()
@@ -231,7 +294,19 @@ func (a *Authenticator) records() ([][]byte, error) {
 	s := &a.state
 	list := []*record{{Root: &s.root}, {PIN: &s.pin}}
 	list = append(list, s.lasting()...)
-	for _, c := range s.discoverable {
+	if !reflect.DeepEqual(s.config, configState{}) {
+		list = append(list, &record{Config: &s.config})
+	}
+	if len(s.blobs) > 0 {
+		list = append(list, &record{Blobs: &s.blobs})
+	}
+	if len(s.persistent) > 0 {
+		list = append(list, &record{Persistent: &s.persistent})
+	}
+	for i := range s.templates {
+		list = append(list, &record{Template: &s.templates[i]})
+	}
+	for _, c := range s.discoverable.list {
 		list = append(list, &record{Credential: c})
 	}
 	return marshalAll(list)
@@ -308,7 +383,7 @@ func (a *Authenticator) Credentials() []Credential {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []Credential
-	for _, c := range a.state.discoverable {
+	for _, c := range a.state.discoverable.list {
 		user := c.User
 		user.ID = slices.Clone(user.ID)
 		list = append(list, Credential{ID: slices.Clone(c.ID), RPID: c.RPID, User: user, Algorithm: c.Alg.String(), CredProtect: c.CredProtect})
@@ -320,5 +395,19 @@ func (a *Authenticator) Credentials() []Credential {
 func (a *Authenticator) CredentialCount() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.state.discoverable)
+	return a.state.discoverable.len()
+}
+
+// removeCredential takes a discoverable credential away for good.
+func (a *Authenticator) removeCredential(c *credential) error {
+	return a.save(&record{RemoveCredential: c.ID})
+}
+
+// updateCredential makes changed take the place of the credential with its id, whose age and
+// place in the order it keeps.
+func (a *Authenticator) updateCredential(changed *credential) error {
+	if a.state.discoverable.get(changed.ID) == nil {
+		return ctap2.ErrNoCredentials
+	}
+	return a.save(&record{Credential: changed})
 }
