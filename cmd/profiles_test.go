@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -149,7 +150,11 @@ there and true or false, "-" is what a key does not have. A test writes this tab
 	row("transports", func(i *ctap2.Info) string { return strings.Join(i.Transports, ", ") })
 	row("transportsForReset", func(i *ctap2.Info) string { return strings.Join(i.TransportsForReset, ", ") })
 	row("certifications", func(i *ctap2.Info) string {
-		return strings.TrimPrefix(strings.Trim(fmt.Sprint(i.Certifications), "[]"), "map[")
+		var list []string
+		for _, name := range slices.Sorted(maps.Keys(i.Certifications)) {
+			list = append(list, fmt.Sprint(name, " ", i.Certifications[name]))
+		}
+		return strings.Join(list, ", ")
 	})
 	row("firmwareVersion", func(i *ctap2.Info) string { return number(i.FirmwareVersion) })
 	row("authenticatorConfigCommands", func(i *ctap2.Info) string {

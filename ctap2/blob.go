@@ -177,7 +177,7 @@ func GetLargeBlob(entries []LargeBlob, key []byte) (data []byte, ok bool, err er
 }
 
 // PutLargeBlob gives the array with data as the only entry made with key, in the place where there
-// was one and at the end otherwise (CTAP 2.3, section 6.10.5). entries is not changed.
+// was one and at the end otherwise (CTAP 2.3, sections 6.10.5 and 6.10.6). entries is not changed.
 func PutLargeBlob(entries []LargeBlob, key, data []byte) ([]LargeBlob, error) {
 	entry, err := SealLargeBlob(key, data)
 	if err != nil {
@@ -203,7 +203,7 @@ func PutLargeBlob(entries []LargeBlob, key, data []byte) ([]LargeBlob, error) {
 }
 
 // DeleteLargeBlob gives the array without the entries made with key; ok is false when there are none
-// (CTAP 2.3, section 6.10.5). entries is not changed.
+// (CTAP 2.3, section 6.10.6). entries is not changed.
 func DeleteLargeBlob(entries []LargeBlob, key []byte) (rest []LargeBlob, ok bool, err error) {
 	aead, err := blobCipher(key)
 	if err != nil {
@@ -219,7 +219,7 @@ func DeleteLargeBlob(entries []LargeBlob, key []byte) (rest []LargeBlob, ok bool
 
 // CollectLargeBlobs gives the array without the entries that were made with none of keys, the
 // largeBlobKeys of all credentials on the authenticator, and the number of those that are gone
-// (CTAP 2.3, section 6.10.6, garbage collection). Entries of a form that this package does not know
+// (CTAP 2.3, section 6.10.7). Entries of a form that this package does not know
 // stay. entries is not changed.
 func CollectLargeBlobs(entries []LargeBlob, keys [][]byte) (rest []LargeBlob, gone int, err error) {
 	aeads := make([]cipher.AEAD, len(keys))

@@ -103,8 +103,7 @@ func parseLargeBlob(raw RawMessage) LargeBlob {
 
 // largeBlobFragment is the number of bytes that are read or written at a time (CTAP 2.3, section 6.10.2).
 func (i *Info) largeBlobFragment() uint {
-	// Capped, so that a claim does not lead to messages that nothing carries.
-	return max(min(i.MessageSize(), MaxMessageSize), LargeBlobFragmentOverhead+64) - LargeBlobFragmentOverhead
+	return max(uint(i.messageLimit()), LargeBlobFragmentOverhead+64) - LargeBlobFragmentOverhead
 }
 
 // largeBlobLimit is the number of bytes that the serialized array has at most.

@@ -229,6 +229,7 @@ func TestPreflight(t *testing.T) {
 		{"in pairs", ctap2.Info{MaxCredentialCountInList: 2, MaxCredentialIDLength: 8}, [][]byte{none, found(4)}, [][]ctap2.CredentialDescriptor{descriptor(1, 2), descriptor(3, 4)}, 4, 0},
 		{"none", ctap2.Info{MaxCredentialCountInList: 3, MaxCredentialIDLength: 8}, [][]byte{none, {byte(ctap2.ErrInvalidCredential)}}, [][]ctap2.CredentialDescriptor{descriptor(1, 2, 3), descriptor(4, 5)}, 0, 0},
 		{"silence refused", ctap2.Info{}, [][]byte{{byte(ctap2.ErrUPRequired)}}, [][]ctap2.CredentialDescriptor{descriptor(1)}, 0, ctap2.ErrUPRequired},
+		{"none of the list", ctap2.Info{MaxCredentialCountInList: 2}, [][]byte{found(3)}, [][]ctap2.CredentialDescriptor{descriptor(1, 2)}, 0, ctap2.ErrOther},
 		{"which one is not said", ctap2.Info{MaxCredentialCountInList: 2}, [][]byte{anonymous}, [][]ctap2.CredentialDescriptor{descriptor(1, 2)}, 0, ctap2.ErrOther},
 	} {
 		s := &script{answers: map[byte][][]byte{2: tt.answers}}

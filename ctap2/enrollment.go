@@ -101,7 +101,7 @@ func (b *BioEnroller) Begin(ctx context.Context, timeout time.Duration) (*Enroll
 	return reply(e, e.update(resp))
 }
 
-// Next waits for another sample and brings e up to date (CTAP 2.3, section 6.7.5).
+// Next waits for another sample and brings e up to date (CTAP 2.3, section 6.7.4).
 func (b *BioEnroller) Next(ctx context.Context, e *Enrollment, timeout time.Duration) error {
 	resp, err := b.send(ctx, SubEnrollCaptureNextSample, &BioEnrollmentParams{TemplateID: e.TemplateID, TimeoutMilliseconds: milliseconds(timeout)}, true)
 	if err != nil {
@@ -118,18 +118,18 @@ func (e *Enrollment) update(r *BioEnrollmentResponse) error {
 	return nil
 }
 
-// Cancel gives up the enrolment that is going on (CTAP 2.3, section 6.7.6). It needs no token.
+// Cancel gives up the enrolment that is going on (CTAP 2.3, section 6.7.5). It needs no token.
 func (b *BioEnroller) Cancel(ctx context.Context) error {
 	_, err := b.send(ctx, SubCancelCurrentEnrollment, nil, false)
 	return err
 }
 
-// List gives the enrolled fingerprints (CTAP 2.3, section 6.7.7). When there are none the list is
+// List gives the enrolled fingerprints (CTAP 2.3, section 6.7.6). When there are none the list is
 // empty and there is no error.
 func (b *BioEnroller) List(ctx context.Context) ([]Template, error) {
 	resp, err := b.send(ctx, SubEnumerateEnrollments, nil, true)
 	if errors.Is(err, ErrInvalidOption) {
-		// CTAP 2.3, section 6.7.7: the status for no enrolments.
+		// CTAP 2.3, section 6.7.6: the status for no enrolments.
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -145,14 +145,14 @@ func (b *BioEnroller) List(ctx context.Context) ([]Template, error) {
 	return resp.Templates, nil
 }
 
-// Rename gives a fingerprint a name (CTAP 2.3, section 6.7.8), of at most MaxNameLength bytes;
+// Rename gives a fingerprint a name (CTAP 2.3, section 6.7.7), of at most MaxNameLength bytes;
 // [ErrInvalidOption] says that there is no such fingerprint.
 func (b *BioEnroller) Rename(ctx context.Context, id []byte, name string) error {
 	_, err := b.send(ctx, SubSetFriendlyName, &BioEnrollmentParams{TemplateID: id, TemplateName: &name}, true)
 	return err
 }
 
-// Remove forgets a fingerprint (CTAP 2.3, section 6.7.9); [ErrInvalidOption] says that there is no
+// Remove forgets a fingerprint (CTAP 2.3, section 6.7.8); [ErrInvalidOption] says that there is no
 // such fingerprint.
 func (b *BioEnroller) Remove(ctx context.Context, id []byte) error {
 	_, err := b.send(ctx, SubRemoveEnrollment, &BioEnrollmentParams{TemplateID: id}, true)

@@ -33,6 +33,16 @@ type MakeCredentialExtensions struct {
 	ThirdPartyPayment   *bool                 `cbor:"thirdPartyPayment,omitempty"`
 }
 
+// missing names the first required member of an input that is absent.
+func (e *MakeCredentialExtensions) missing() string {
+	if e != nil {
+		if name := e.HMACSecretMC.missing(); name != "" {
+			return ExtensionHMACSecretMC + "." + name
+		}
+	}
+	return ""
+}
+
 // MakeCredentialOutputs are the extension outputs in the authenticator data of makeCredential
 // (CTAP 2.3, section 12). Nil and zero members are absent.
 type MakeCredentialOutputs struct {
@@ -58,6 +68,16 @@ type GetAssertionExtensions struct {
 	LargeBlob         *LargeBlobInput  `cbor:"largeBlob,omitempty"`
 	HMACSecret        *HMACSecretInput `cbor:"hmac-secret,omitempty"`
 	ThirdPartyPayment *bool            `cbor:"thirdPartyPayment,omitempty"`
+}
+
+// missing names the first required member of an input that is absent.
+func (e *GetAssertionExtensions) missing() string {
+	if e != nil {
+		if name := e.HMACSecret.missing(); name != "" {
+			return ExtensionHMACSecret + "." + name
+		}
+	}
+	return ""
 }
 
 // GetAssertionOutputs are the extension outputs in the authenticator data of getAssertion

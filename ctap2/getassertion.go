@@ -24,12 +24,7 @@ func (r *GetAssertionRequest) missing() string {
 	if name := missingInDescriptors(r.AllowList); name != "" {
 		return "allowList." + name
 	}
-	if r.Extensions != nil {
-		if name := r.Extensions.HMACSecret.missing(); name != "" {
-			return "hmac-secret." + name
-		}
-	}
-	return ""
+	return r.Extensions.missing()
 }
 
 // GetAssertionResponse is the answer of authenticatorGetAssertion and

@@ -2,6 +2,7 @@ package ctap2_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,5 +104,46 @@ func TestInfoDefaults(t *testing.T) {
 	}
 	if !(ctap2.AAGUID{}).IsZero() || (ctap2.AAGUID{1}).IsZero() {
 		t.Error("IsZero")
+	}
+}
+
+func TestCheckNewPIN(t *testing.T) {
+	plain := &ctap2.Info{}
+	six := &ctap2.Info{MinPINLength: 6, MaxPINLength: 8}
+	for _, tt := range []struct {
+		name string
+		info *ctap2.Info
+		pin  string
+		want error
+	}{
+		{"3 characters", plain, "123", pinuv.ErrPINTooShort},
+		{"4 characters", plain, "1234", nil},
+		{"63 bytes", plain, strings.Repeat("x", 63), nil},
+		{"64 bytes", plain, strings.Repeat("x", 64), pinuv.ErrPINTooLong},
+		{"5 of 6", six, "12345", pinuv.ErrPINTooShort},
+		{"6 of 6", six, "123456", nil},
+		{"7 of 6", six, "1234567", nil},
+		{"8 of 8", six, "12345678", nil},
+		{"9 of 8", six, "123456789", pinuv.ErrPINTooLong},
+		{"8 of 8 in 32 bytes", six, strings.Repeat("\U0001F511", 8), nil},
+		{"16 characters in 64 bytes", plain, strings.Repeat("\U0001F511", 16), pinuv.ErrPINTooLong},
+		{"15 characters in 60 bytes", plain, strings.Repeat("\U0001F511", 15), nil},
+		{"6 letters that are 3 characters", plain, "e\u0301e\u0301e\u0301", pinuv.ErrPINTooShort},
+		{"12 letters that are 6 characters", six, strings.Repeat("e\u0301", 6), nil},
+		{"8 characters of 16 letters", six, strings.Repeat("e\u0301", 8), nil},
+		{"not UTF-8", plain, "\xff\xfe\xfd\xfc", pinuv.ErrPINInvalid},
+		{"a zero", plain, "12\x0034", pinuv.ErrPINInvalid},
+		{"a maximum that is no limit", &ctap2.Info{MaxPINLength: 200}, strings.Repeat("x", 63), nil},
+	} {
+		pin := []byte(tt.pin)
+		if err := tt.info.CheckNewPIN(pin); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+		if string(pin) != tt.pin {
+			t.Errorf("%s: the caller's PIN was changed", tt.name)
+		}
+	}
+	if plain.MaxPIN() != 63 || six.MaxPIN() != 8 || plain.MinPIN() != 4 || six.MinPIN() != 6 {
+		t.Errorf("limits %d %d %d %d", plain.MinPIN(), plain.MaxPIN(), six.MinPIN(), six.MaxPIN())
 	}
 }

@@ -42,12 +42,7 @@ func (r *MakeCredentialRequest) missing() string {
 	if name := missingInDescriptors(r.ExcludeList); name != "" {
 		return "excludeList." + name
 	}
-	if r.Extensions != nil {
-		if name := r.Extensions.HMACSecretMC.missing(); name != "" {
-			return "hmac-secret-mc." + name
-		}
-	}
-	return ""
+	return r.Extensions.missing()
 }
 
 // Algorithm gives the first algorithm of PubKeyCredParams that is among supported

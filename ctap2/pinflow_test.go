@@ -271,3 +271,63 @@ func TestHMACSecret(t *testing.T) {
 		}
 	})
 }
+
+func TestHMACSecretAtMakeCredential(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, p pinuv.Protocol) {
+		key := newPINKey(t, 32)
+		c := ctap2.NewClient(key, nil)
+		for _, n := range []int{1, 2} {
+			var salt2 []byte
+			if n == 2 {
+				salt2 = repeat(2, 32)
+			}
+			h, err := c.HMACSecret(t.Context(), p, repeat(1, 32), salt2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			secret, err := p.Decapsulate(key.priv, &h.Input.KeyAgreement)
+			if err != nil {
+				t.Fatal(err)
+			}
+			enc, err := p.Encrypt(secret, bytes.Repeat([]byte{9}, 32*n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			extensions, err := ctap2.Marshal(ctap2.MakeCredentialOutputs{HMACSecret: new(true), HMACSecretMC: enc})
+			if err != nil {
+				t.Fatal(err)
+			}
+			one, two, err := h.OutputsMC(&ctap2.AuthData{Extensions: extensions})
+			if err != nil || !bytes.Equal(one, repeat(9, 32)) || (n == 2) != (two != nil) || n == 2 && !bytes.Equal(two, repeat(9, 32)) {
+				t.Errorf("OutputsMC = %x, %x, %v", one, two, err)
+			}
+			// The boolean of hmac-secret is not an output of this one, and the other way round.
+			if _, _, err := h.Outputs(&ctap2.AuthData{Extensions: extensions}); !errors.Is(err, ctap2.ErrResponse) {
+				t.Errorf("Outputs: %v", err)
+			}
+			for name, bad := range map[string][]byte{"absent": nil, "empty": {}, "half": enc[:16], "too much": append(bytes.Clone(enc), enc...)} {
+				extensions, err := ctap2.Marshal(ctap2.MakeCredentialOutputs{HMACSecretMC: bad})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, _, err := h.OutputsMC(&ctap2.AuthData{Extensions: extensions}); !errors.Is(err, ctap2.ErrResponse) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			h.Wipe()
+			if _, _, err := h.OutputsMC(&ctap2.AuthData{Extensions: extensions}); err == nil {
+				t.Error("decrypts after Wipe")
+			}
+		}
+	})
+}
+
+func TestPINRetriesOfAKeyThatWantsAProtocol(t *testing.T) {
+	s := &script{answers: map[byte][][]byte{6: {{byte(ctap2.ErrMissingParameter)}, unhex(t, "00 a1 03 05")}}}
+	if n, _, err := ctap2.NewClient(s, nil).PINRetries(t.Context()); n != 5 || err != nil {
+		t.Errorf("PINRetries = %d, %v", n, err)
+	}
+	if len(s.requests) != 2 || !bytes.Equal(s.requests[1], unhex(t, "06 a2 01 01 02 01")) {
+		t.Errorf("requests %x", s.requests)
+	}
+}

@@ -1,6 +1,7 @@
 package ctap2
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,12 @@ func (c *Client) Preflight(ctx context.Context, r PreflightRequest) (found Crede
 		case resp.Credential == nil:
 			return CredentialDescriptor{}, false, fmt.Errorf("%w: getAssertion: no credential", ErrResponse)
 		}
-		return *resp.Credential, true, nil
+		for _, d := range req.AllowList {
+			if bytes.Equal(d.ID, resp.Credential.ID) {
+				return d, true, nil
+			}
+		}
+		return CredentialDescriptor{}, false, fmt.Errorf("%w: getAssertion: a credential that was not asked for", ErrResponse)
 	}
 	return CredentialDescriptor{}, false, nil
 }
@@ -77,10 +83,26 @@ func (r *PreflightRequest) candidates() []CredentialDescriptor {
 // members have extra bytes beside the client data hash: neither maxCredentialCountInList (one, when it is
 // not given) nor maxMsgSize is in the way. Ids that are too long for the authenticator make no difference.
 func (i *Info) ListFits(rpID string, list []CredentialDescriptor, extra int) bool {
+	if len(list) == 0 {
+		return true
+	}
+	if uint(len(list)) > max(i.MaxCredentialCountInList, 1) {
+		return false
+	}
 	// The command, the map, and keys 1 to 3 with their values.
-	limits := i.listLimits(2 + 1 + headSize(len(rpID)) + len(rpID) + 1 + 2 + 32 + extra)
-	return limits.prefix(list) == len(list) && limits.used(list) <= limits.size
+	size := 1 + 1 + 1 + headSize(len(rpID)) + len(rpID) + 1 + 2 + 32 + 1 + headSize(len(list)) + extra
+	for _, d := range list {
+		size += descriptorSize(d)
+	}
+	return size <= i.messageLimit()
 }
+
+// maxRequest is the size of the largest message of CTAPHID in bytes (CTAP 2.2, section 11.2.4).
+const maxRequest = 7609
+
+// messageLimit is the size of the largest request that is worth sending, whatever the authenticator
+// claims: lists and fragments that fit into CTAPHID messages cost little on other transports.
+func (i *Info) messageLimit() int { return int(min(i.MessageSize(), maxRequest)) }
 
 // listLimits says how long a list of credentials may be.
 type listLimits struct {
@@ -92,7 +114,7 @@ type listLimits struct {
 func (i *Info) listLimits(other int) listLimits {
 	return listLimits{
 		count: int(min(max(i.MaxCredentialCountInList, 1), maxPreflightList)),
-		size:  int(min(i.MessageSize(), MaxMessageSize)) - other,
+		size:  i.messageLimit() - other,
 	}
 }
 
@@ -107,18 +129,6 @@ func (l listLimits) prefix(list []CredentialDescriptor) int {
 		}
 	}
 	return len(list)
-}
-
-// used gives the size in bytes of the member that list is.
-func (l listLimits) used(list []CredentialDescriptor) int {
-	if len(list) == 0 {
-		return 0
-	}
-	size := 1 + headSize(len(list))
-	for _, d := range list {
-		size += descriptorSize(d)
-	}
-	return size
 }
 
 // descriptorSize is the number of bytes of a descriptor's CBOR.

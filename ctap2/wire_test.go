@@ -45,20 +45,18 @@ const (
 	publicKey = "6a 7075626c69632d6b6579" // "public-key"
 )
 
-// messages are written down by hand from the tables of CTAP 2.2 and 2.3, section 6: what each
-// message looks like on the wire with every member, with none, and with empty ones.
-func messages(t testing.TB) []struct {
+// wireMessage is a message and its bytes.
+type wireMessage struct {
 	name    string
 	request bool
 	value   any // pointer to a message
 	wire    string
-} {
-	return []struct {
-		name    string
-		request bool
-		value   any
-		wire    string
-	}{
+}
+
+// messages are written down by hand from the tables of CTAP 2.2 and 2.3, section 6: what each
+// message looks like on the wire with every member, with none, and with empty ones.
+func messages(t testing.TB) []wireMessage {
+	return append(manageMessages(t), []wireMessage{
 		{"makeCredential/all members", true, &ctap2.MakeCredentialRequest{
 			ClientDataHash: repeat(1, 32),
 			RP:             ctap2.RP{ID: "example.org", Name: "Example"},
@@ -307,7 +305,7 @@ func messages(t testing.TB) []struct {
 			"getAssertion outputs", false, &ctap2.GetAssertionOutputs{HMACSecret: []byte{1}},
 			`a1 6b 686d61632d736563726574 41 01`,
 		},
-	}
+	}...)
 }
 
 func TestMessagesOnTheWire(t *testing.T) {

@@ -129,9 +129,13 @@ func (s *session) sign(ctx context.Context, asserted *webauthn.Asserted, allowLa
 		allowLast:    allowLast,
 	}
 	asserted.Verified = v.Wanted
+	if _, array := webauthn.LargeBlobs(s.info); array && asserted.Options.LargeBlob.Writes() {
+		v.permissions |= ctap2.PermissionLargeBlobWrite
+	}
 	return s.verified(ctx, v, func(token *ctap2.Token, uv bool) error {
 		request := *asserted.Request
-		if err := s.narrow(ctx, &request, token); err != nil {
+		perCredential := asserted.Options.PRF != nil && len(asserted.Options.PRF.ByCredential) > 0
+		if err := s.narrow(ctx, &request, token, perCredential); err != nil {
 			return err
 		}
 		kind := api.PromptTouch
@@ -141,13 +145,23 @@ func (s *session) sign(ctx context.Context, asserted *webauthn.Asserted, allowLa
 		case uv:
 			request.Options, kind = &ctap2.Options{UV: &uv}, api.PromptVerify
 		}
-		secret, err := s.hmacSecret(ctx, asserted.Options)
+		salts, err := s.salts(asserted, &request)
 		if err != nil {
+			return err
+		}
+		secret, err := s.hmacSecret(ctx, salts)
+		if err != nil {
+			return err
+		}
+		if request.Extensions, err = asserted.Options.Extensions(s.info); err != nil {
 			return err
 		}
 		if secret != nil {
 			defer secret.Wipe()
-			request.Extensions = &ctap2.GetAssertionExtensions{HMACSecret: secret.Input}
+			if request.Extensions == nil {
+				request.Extensions = new(ctap2.GetAssertionExtensions)
+			}
+			request.Extensions.HMACSecret = secret.Input
 		}
 		first, err := exchange(s, kind, func() (*ctap2.GetAssertionResponse, error) {
 			return s.auth.GetAssertion(ctx, &request)
@@ -158,15 +172,49 @@ func (s *session) sign(ctx context.Context, asserted *webauthn.Asserted, allowLa
 		if asserted.Response, err = s.account(ctx, first); err != nil {
 			return err
 		}
-		return s.outputs(asserted, secret)
+		if err := s.outputs(asserted, secret); err != nil {
+			return err
+		}
+		return s.largeBlob(ctx, asserted, token)
 	})
 }
 
-// narrow leaves of the allow list what the key has, if the key would not take all of it,
-// or if only the token shows that there is nothing to blink for.
-func (s *session) narrow(ctx context.Context, request *ctap2.GetAssertionRequest, token *ctap2.Token) error {
-	short := fits(request.AllowList, s.info)
-	if s.client == nil || len(request.AllowList) == 0 || short && token == nil {
+// largeBlob reads or writes the large blob of the credential that signed (WebAuthn Level 3,
+// section 10.1.5). What does not work is told to the site as no blob, or as not written.
+func (s *session) largeBlob(ctx context.Context, asserted *webauthn.Asserted, token *ctap2.Token) error {
+	wanted := asserted.Options.LargeBlob
+	key := asserted.Response.LargeBlobKey
+	_, array := webauthn.LargeBlobs(s.info)
+	if wanted == nil || !array || len(key) != ctap2.LargeBlobKeySize {
+		return asserted.ReadLargeBlob()
+	}
+	_, err := exchange(s, api.PromptTouch, func() (struct{}, error) {
+		entries, err := s.client.LargeBlobArrayOrEmpty(ctx, s.info)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if wanted.Writes() {
+			if entries, err = ctap2.PutLargeBlob(entries, key, wanted.Write); err == nil {
+				err = s.client.SetLargeBlobArray(ctx, s.info, token, entries)
+			}
+			asserted.Written = err == nil
+			return struct{}{}, err
+		}
+		asserted.Blob, _, err = ctap2.GetLargeBlob(entries, key)
+		return struct{}{}, err
+	})
+	var says *ctap2.Error
+	if errors.As(err, &says) || errors.Is(err, ctap2.ErrTooLarge) || errors.Is(err, ctap2.ErrBlob) {
+		return nil
+	}
+	return err
+}
+
+// narrow leaves of the allow list what the key has: if the key would not take all of it, if
+// only the token shows that there is nothing to blink for, or if it must be one.
+func (s *session) narrow(ctx context.Context, request *ctap2.GetAssertionRequest, token *ctap2.Token, one bool) error {
+	short := fits(request.RPID, request.AllowList, s.info)
+	if s.client == nil || len(request.AllowList) == 0 || short && token == nil && !one {
 		return nil
 	}
 	found, ok, err := s.preflight(ctx, request.RPID, request.AllowList, token)
@@ -237,14 +285,32 @@ func choice(i int, a *ctap2.GetAssertionResponse) api.Choice {
 	return c
 }
 
-// hmacSecret prepares the extension hmac-secret, if the options ask for it.
-func (s *session) hmacSecret(ctx context.Context, options *webauthn.RequestOptions) (*ctap2.HMACSecret, error) {
-	if options.Salt1 == nil || s.client == nil {
+// hmacSecret prepares the extension hmac-secret for salts, or hmac-secret-mc. It is nil without
+// salts.
+func (s *session) hmacSecret(ctx context.Context, salts *webauthn.Salts) (*ctap2.HMACSecret, error) {
+	if salts == nil || s.client == nil {
 		return nil, nil
 	}
 	return exchange(s, api.PromptTouch, func() (*ctap2.HMACSecret, error) {
-		return s.client.HMACSecret(ctx, s.info.Protocol(), options.Salt1, options.Salt2)
+		return s.client.HMACSecret(ctx, s.info.Protocol(), salts.One, salts.Two)
 	})
+}
+
+// salts are those for an assertion, nil for none.
+func (s *session) salts(asserted *webauthn.Asserted, request *ctap2.GetAssertionRequest) (*webauthn.Salts, error) {
+	options := asserted.Options
+	switch {
+	case options.Salt1 != nil:
+		return &webauthn.Salts{One: options.Salt1, Two: options.Salt2}, nil
+	case options.PRF == nil || !asserted.Verified || !s.info.HasExtension(ctap2.ExtensionHMACSecret):
+		// WebAuthn Level 3, section 10.1.4: only with the secret of a verified person.
+		return nil, nil
+	case len(options.PRF.ByCredential) == 0:
+		return options.PRF.Eval, nil
+	case len(request.AllowList) == 1:
+		return options.PRF.For(request.AllowList[0].ID), nil
+	}
+	return nil, s.lacks("does not tell which credential will sign, and each has its own input of prf", "allow one credential only")
 }
 
 // outputs reads what hmac-secret gave.
@@ -255,6 +321,10 @@ func (s *session) outputs(asserted *webauthn.Asserted, secret *ctap2.HMACSecret)
 	data, err := asserted.Response.ParsedAuthData()
 	if err == nil {
 		asserted.Output1, asserted.Output2, err = secret.Outputs(data)
+	}
+	if err != nil && asserted.Options.PRF != nil {
+		// The credential was made without; the site gets no results.
+		err = nil
 	}
 	if err != nil {
 		return &keyError{s.key, err}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/cose"
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/tokens/softkey"
@@ -78,6 +79,7 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 		return nil, &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("there are %d emulated keys", maxEmulated), Hint: "remove one first"}
 	}
 	cfg := softkey.Config{
+		Profile:      softkey.Profile(r.Profile),
 		CTAP1Only:    r.CTAP1Only,
 		Seed:         r.Seed,
 		Attestation:  softkey.Attestation(r.Attestation),
@@ -85,6 +87,12 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 		Presence:     softkey.Presence(r.Presence),
 		Delay:        time.Duration(r.DelayMS) * time.Millisecond,
 		Verification: softkey.Verification(r.UV),
+	}
+	switch {
+	case r.CTAP1Only && cfg.Profile == "":
+		cfg.Profile = softkey.ProfileU2F
+	case cfg.Profile == "":
+		cfg.Profile = softkey.ProfileFIDO23
 	}
 	if r.NoResetWindow {
 		cfg.ResetWindow = -1
@@ -104,7 +112,7 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 		}
 		return nil, invalidEmulation(err)
 	}
-	k := &emulatedKey{name: name, state: r.State, uhid: r.UHID, u2f: r.CTAP1Only, anytime: r.NoResetWindow, auth: auth, bus: m.bus}
+	k := &emulatedKey{name: name, state: r.State, uhid: r.UHID, profile: cfg.Profile, anytime: r.NoResetWindow, auth: auth, bus: m.bus}
 	if err := k.powerOn(ctx); err != nil {
 		return nil, errors.Join(err, auth.Close())
 	}
@@ -269,6 +277,31 @@ func (c *call) emulateSet(_ context.Context, r *api.EmulateSetRequest) (*api.Emu
 				return invalidEmulation(err)
 			}
 		}
+		return nil
+	})
+}
+
+// maxSamples bounds what one request says about samples.
+const maxSamples = 256
+
+// emulateFinger is the operation emulate-finger.
+func (c *call) emulateFinger(_ context.Context, r *api.EmulateFingerRequest) (*api.EmulateResult, error) {
+	if len(r.Samples) > maxSamples {
+		return nil, invalidEmulation(fmt.Errorf("%d samples are more than %d", len(r.Samples), maxSamples))
+	}
+	var samples []ctap2.SampleStatus
+	for _, name := range r.Samples {
+		status, ok := ctap2.ParseSampleStatus(name)
+		if !ok {
+			return nil, invalidEmulation(fmt.Errorf("%s is nothing that a sensor says of a sample", shorten(name)))
+		}
+		samples = append(samples, status)
+	}
+	return c.withEmulated(r.Name, func(k *emulatedKey) error {
+		if k.profile != softkey.ProfileFIDO23Bio {
+			return &api.Error{Code: api.CodeUnsupported, Message: "the emulated key " + k.name + " has no sensor that learns fingers", Hint: "add one with the profile fido2.3-bio"}
+		}
+		k.auth.Samples(samples...)
 		return nil
 	})
 }

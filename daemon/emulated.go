@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
+	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
@@ -63,7 +65,8 @@ type emulatedKey struct {
 	name  string
 	state string // name of its file, empty for memory
 	uhid  bool
-	u2f   bool
+	// profile is the kind of key.
+	profile softkey.Profile
 	// anytime is true for a key that can be reset at any time.
 	anytime bool
 	auth    *softkey.Authenticator
@@ -101,8 +104,11 @@ func (k *emulatedKey) powerOn(ctx context.Context) error {
 		k.auth.PowerCycle()
 	}
 	capabilities := ctaphid.CapWink | ctaphid.CapCBOR
-	if k.u2f {
+	switch {
+	case k.profile == softkey.ProfileU2F:
 		capabilities = ctaphid.CapWink
+	case !slices.Contains(k.auth.Info().Versions, ctap2.VersionU2F):
+		capabilities |= ctaphid.CapNMSG
 	}
 	server := ctaphid.NewServer(k.auth, ctaphid.ServerConfig{Capabilities: capabilities, DeviceVersion: [3]byte{1, 0, 0}})
 	power, off := context.WithCancel(context.Background())
@@ -176,6 +182,7 @@ func (k *emulatedKey) describe(keys []*tokens.Key) api.EmulatedKey {
 		Waiting:     k.on && k.auth.Waiting() != nil,
 		UHID:        k.uhid,
 		State:       k.state,
+		Profile:     string(k.profile),
 	}
 	for _, other := range keys {
 		if k.on && k.uhid && other.Device().Serial == k.name {

@@ -90,6 +90,12 @@ var translations = []struct {
 	{ctap2.ErrIntegrityFailure, api.CodeKeyError, "%s received damaged data", "try again"},
 	{ctap2.ErrNotAllowed, api.CodeKeyError, "%s does not allow this now", "pull the key out, put it in again, and try again"},
 
+	// What a key said that it does not have.
+	{ctap2.ErrNotSupported, api.CodeUnsupported, "%s cannot do this", "use another key"},
+	{ctap2.ErrTooLarge, api.CodeTooLarge, "the request is over a limit of %s", "ask for less"},
+	{ctap2.ErrLargeBlobDamaged, api.CodeKeyError, "the large blobs of %s are damaged", "blob-set begins anew, without those that are there"},
+	{ctap2.ErrBlob, api.CodeKeyError, "the large blob on %s is damaged", "write it anew with blob-set"},
+
 	// The WebAuthn client. Without a message, the error's own is given.
 	{webauthn.ErrPINNotSet, api.CodePINNotSet, "the person must be verified, and %s has no PIN", "set one with pin-set"},
 	{webauthn.ErrUnsupported, api.CodeUnsupported, "", "use another key"},

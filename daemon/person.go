@@ -105,10 +105,10 @@ func (s *session) pinOutdated() error {
 	}
 }
 
-// permit gets the person verified for the management of a key and returns a token with one
-// permission, to be wiped by the caller. Where optional is true it is nil for a key that
+// permit gets the person verified for the management of a key and returns a token with
+// permissions, for one site if rpID is not empty, to be wiped by the caller. Where optional is true it is nil for a key that
 // verifies nobody.
-func (s *session) permit(ctx context.Context, permission ctap2.Permission, allowLast, optional bool) (*ctap2.Token, error) {
+func (s *session) permit(ctx context.Context, permission ctap2.Permission, rpID string, allowLast, optional bool) (*ctap2.Token, error) {
 	uv, _ := s.info.Option(ctap2.OptionUV)
 	tokens, _ := s.info.Option(ctap2.OptionPINUVAuthToken)
 	// CTAP 2.3, section 6.4: these permissions need an option of their own for a finger.
@@ -121,7 +121,7 @@ func (s *session) permit(ctx context.Context, permission ctap2.Permission, allow
 		uv = uv && able
 	}
 	pin, canPIN := s.info.Option(ctap2.OptionClientPIN)
-	v := verification{permissions: permission, allowLast: allowLast}
+	v := verification{permissions: permission, rpID: rpID, allowLast: allowLast}
 	v.Wanted, v.BuiltIn, v.PIN = true, uv && tokens, pin && s.info.Protocol().Valid()
 	switch {
 	case v.BuiltIn || v.PIN:

@@ -115,7 +115,7 @@ func (s *session) create(ctx context.Context, created *webauthn.Created, allowLa
 		rpID:         created.Request.RP.ID,
 		allowLast:    allowLast,
 	}
-	long := s.client != nil && !fits(created.Request.ExcludeList, s.info)
+	long := s.client != nil && !fits(created.Request.RP.ID, created.Request.ExcludeList, s.info)
 	if long {
 		// To look through the list in pieces.
 		v.permissions |= ctap2.PermissionGetAssertion
@@ -148,11 +148,41 @@ func (s *session) create(ctx context.Context, created *webauthn.Created, allowLa
 			options.UV = &uv
 			request.Options, kind = &options, api.PromptVerify
 		}
+		secret, err := s.secretOf(ctx, created)
+		if err != nil {
+			return err
+		}
+		if secret != nil {
+			defer secret.Wipe()
+			extensions := *request.Extensions
+			extensions.HMACSecretMC = secret.Input
+			request.Extensions = &extensions
+		}
 		created.Response, err = exchange(s, kind, func() (*ctap2.MakeCredentialResponse, error) {
 			return s.auth.MakeCredential(ctx, &request)
 		})
-		return err
+		if err != nil || secret == nil {
+			return err
+		}
+		data, err := created.Response.ParsedAuthData()
+		if err != nil {
+			return &keyError{s.key, err}
+		}
+		// A key that gives none leaves the site without results.
+		created.Output1, created.Output2, _ = secret.OutputsMC(data)
+		return nil
 	})
+}
+
+// secretOf prepares the extension hmac-secret-mc for the evaluation of prf at once (CTAP 2.3,
+// section 12.8); nil where that is not wanted or the key does not have it.
+func (s *session) secretOf(ctx context.Context, created *webauthn.Created) (*ctap2.HMACSecret, error) {
+	extensions := created.Request.Extensions
+	if created.Options.PRFEval == nil || !created.Verified || extensions == nil || extensions.HMACSecret == nil ||
+		!s.info.HasExtension(ctap2.ExtensionHMACSecretMC) {
+		return nil, nil
+	}
+	return s.hmacSecret(ctx, created.Options.PRFEval)
 }
 
 // excluded refuses when the key is registered already under an AppID of U2F (WebAuthn Level 3,
@@ -191,25 +221,13 @@ func (s *session) verified(ctx context.Context, v verification, run func(token *
 	}
 }
 
-// shortList is how many credentials a key takes in a list that does not say it.
-const shortList = 8
-
-// fits says whether a key takes a list of credentials at once (CTAP 2.2, section 6.4,
+// fits says whether a key takes a list of credentials at once (CTAP 2.3, section 6.4,
 // maxCredentialCountInList, maxCredentialIdLength and maxMsgSize).
-func fits(list []ctap2.CredentialDescriptor, info *ctap2.Info) bool {
-	limit := info.MaxCredentialCountInList
-	if limit == 0 {
-		limit = shortList
+func fits(rpID string, list []ctap2.CredentialDescriptor, info *ctap2.Info) bool {
+	tooLong := func(d ctap2.CredentialDescriptor) bool {
+		return info.MaxCredentialIDLength > 0 && uint(len(d.ID)) > info.MaxCredentialIDLength
 	}
-	size := uint(0)
-	for _, d := range list {
-		if info.MaxCredentialIDLength > 0 && uint(len(d.ID)) > info.MaxCredentialIDLength {
-			return false
-		}
-		size += uint(len(d.ID)) + 32
-	}
-	// What else is in a request takes less than half of the smallest message there is.
-	return uint(len(list)) <= limit && size <= max(info.MessageSize(), 1024)/2
+	return info.ListFits(rpID, list, webauthn.OtherMembers) && !slices.ContainsFunc(list, tooLong)
 }
 
 // preflight finds a credential of a list without a touch. A key that does not say is taken

@@ -31,6 +31,8 @@ func (c *call) sentence(p *api.Prompt) string {
 		return fmt.Sprintf("Enter the PIN of %s%s", key, why)
 	case api.PromptNewPIN:
 		return fmt.Sprintf("Enter a new PIN for %s%s", key, why)
+	case api.PromptSample:
+		return fmt.Sprintf("Touch the sensor of %s with the finger that it is to know%s", key, why)
 	case api.PromptChoose:
 		return "Choose an account" + why
 	}

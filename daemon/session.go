@@ -30,6 +30,8 @@ type session struct {
 	release  func() // gives the key to the next operation
 	kind     api.PromptKind
 	withdraw func() // nil when no prompt is shown
+	// steady keeps a prompt that is shown until the exchange is over.
+	steady bool
 }
 
 // open takes a key: first its turn among the operations of this daemon, then the device
@@ -148,7 +150,9 @@ func (s *session) close() {
 // 11.2.9.1.7).
 func (s *session) keepalive(status byte) {
 	if status != ctap2.KeepaliveUPNeeded {
-		s.calm()
+		if !s.steady {
+			s.calm()
+		}
 		return
 	}
 	if s.withdraw == nil {

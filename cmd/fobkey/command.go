@@ -18,6 +18,7 @@ import (
 
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/hid/uhid"
+	"github.com/fobd/fobd/tokens/softkey"
 )
 
 // version is set by the linker.
@@ -38,6 +39,10 @@ type settings struct {
 	uv            string
 	attestation   string
 	algorithms    []string
+	profile       string
+	alwaysUV      bool
+	postQuantum   bool
+	blobArray     bool
 	ctap1Only     bool
 	seed          []byte
 	noResetWindow bool
@@ -56,6 +61,12 @@ func (s *settings) check() error {
 		if !slices.Contains(flag.words, flag.value) {
 			return fmt.Errorf("--%s is one of %s, not %q", flag.name, strings.Join(flag.words, ", "), flag.value)
 		}
+	}
+	if !slices.Contains(softkey.Profiles(), softkey.Profile(s.profile)) {
+		return fmt.Errorf("--profile is one of %s, not %q", profiles(), s.profile)
+	}
+	if s.ctap1Only && s.profile != string(softkey.ProfileFIDO23) && s.profile != string(softkey.ProfileU2F) {
+		return fmt.Errorf("--ctap1-only is the profile %s, not %s", softkey.ProfileU2F, s.profile)
 	}
 	for _, name := range s.algorithms {
 		if _, err := algorithm(name); err != nil {
@@ -76,20 +87,34 @@ func command(out, errs io.Writer) *cobra.Command {
 	var s settings
 	var o offer
 	var control, seed, level, vendor, product string
+	var listeners, usbipListeners []string
+	var preload bool
 	cmd := &cobra.Command{
-		Use:   "fobkey --uhid|--listen PATH [flags]",
+		Use:   "fobkey --uhid|--usbip|--usbip-listen ADDRESS|--listen ADDRESS [flags]",
 		Short: "Be one emulated security key in the foreground",
-		Long: `fobkey is one emulated security key, without a daemon: a device of the kernel, a Unix
-socket of raw 64-byte HID reports, or both. When it is up it prints a line that begins with
-"ready". It ends on SIGTERM, SIGINT or the order quit, and removes what it made.
+		Long: `fobkey is one emulated security key, without a daemon: a device of the kernel, a USB device
+for whoever imports it, sockets of raw 64-byte HID reports, or several of them. When it is up it
+prints a line that begins with "ready". It ends on SIGTERM, SIGINT or the order quit, and removes
+what it made.
+
+An ADDRESS to listen at is unix:PATH or PATH, unixpacket:PATH, tcp:127.0.0.1:PORT or
+udp:127.0.0.1:PORT; port 0 is a free one, which the ready line tells. Only this machine can
+reach it.
 
 The control socket takes lines and answers each by "ok" or "error: ...":
   power on|off     put the key in, pull it out
   touch on|off     it is touched as the flags say, or never
   touch once       touch it, now or the next time it blinks
   uv on|off        its own user verification succeeds or fails
+  sample NAME...   what its fingerprint sensor says next, such as good or too-fast
+  fault on SPEC... switch faults on; "fault off NAME...", "fault clear", "fault" lists them
+  clock +DURATION  move its clock, such as +30s; from then on it moves by this alone
+  snapshot PATH    keep its whole state in a file; restore PATH goes back to it
+  export PATH      write its credentials as JSON, private keys included; import PATH reads some
+  observe          from now on, a line of JSON for each thing that it is asked or does
   status           "ok power=on ..."
-  quit             end the program`,
+  quit             end the program
+docs/emulated-key.md lists the faults.`,
 		Example: `  fobkey --listen /tmp/key.sock --control /tmp/key.ctl --presence manual &
   echo touch once | nc -NU /tmp/key.ctl`,
 		Version:       version,
@@ -97,17 +122,24 @@ The control socket takes lines and answers each by "ok" or "error: ...":
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !o.uhid && o.listen == "" {
-				return errors.New("say how to offer the key: --uhid, --listen PATH or both")
-			}
-			if o.fanout && o.listen == "" {
-				return errors.New("--fanout goes with --listen")
-			}
-			var err error
-			if o.device.VendorID, err = number("vendor-id", vendor); err != nil {
+			if err := o.parse(listeners, usbipListeners); err != nil {
 				return err
 			}
-			if o.device.ProductID, err = number("product-id", product); err != nil {
+			if preload {
+				program, err := os.Executable()
+				if err != nil {
+					return &runError{err}
+				}
+				return printPreload(out, program, o.listen)
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			var err error
+			if o.device.vendorID, err = number("vendor-id", vendor); err != nil {
+				return err
+			}
+			if o.device.productID, err = number("product-id", product); err != nil {
 				return err
 			}
 			if seed != "" {
@@ -120,7 +152,7 @@ The control socket takes lines and answers each by "ok" or "error: ...":
 				return fmt.Errorf("--log-level is debug, info, warn or error, not %q", level)
 			}
 			log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: l}))
-			if s.ctap1Only {
+			if s.ctap1Only = s.ctap1Only || s.profile == string(softkey.ProfileU2F); s.ctap1Only {
 				o.server.Capabilities = ctaphid.CapWink
 			}
 			if err := s.check(); err != nil {
@@ -146,24 +178,71 @@ The control socket takes lines and answers each by "ok" or "error: ...":
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	f := cmd.Flags()
 	f.BoolVar(&o.uhid, "uhid", false, "show the key to the kernel, through "+uhid.Path)
-	f.StringVar(&o.listen, "listen", "", "take connections that carry raw reports at this `path`; each gets its own replies")
+	f.BoolVar(&o.usbip, "usbip", false, "be a USB device of the kernel, through vhci_hcd; needs root")
+	f.StringArrayVar(&usbipListeners, "usbip-listen", nil, "let hosts import the key over USB/IP at this `address`: 127.0.0.1:3240, or the path of a Unix socket")
+	f.StringArrayVar(&listeners, "listen", nil, "take connections that carry raw reports at this `address`; each gets its own replies")
 	f.BoolVar(&o.fanout, "fanout", false, "hand every report to every connection, as hidraw does")
+	f.BoolVar(&preload, "preload", false, "print how programs of libfido2 use the key without a device, and end")
 	f.StringVar(&control, "control", "", "take orders at this `path`")
 	f.StringVar(&s.state, "state", "", "keep credentials in this `file` (default: in memory)")
+	f.StringVar(&s.profile, "profile", string(softkey.ProfileFIDO23), "`kind` of key: "+profiles())
 	f.StringVar(&s.presence, "presence", "grant", "what the person `does` when the key blinks: grant, deny, manual or delay")
 	f.DurationVar(&s.delay, "delay", 0, "`time` until the touch, with --presence delay")
 	f.StringVar(&s.uv, "uv", "none", "what the key's own user verification `does`: none, grant or deny")
 	f.StringVar(&s.attestation, "attestation", "packed", "attestation `form`: packed, self or none")
 	f.StringSliceVar(&s.algorithms, "algorithms", nil, "COSE algorithm `names` in order of preference, such as ES256,EdDSA (default: all)")
-	f.BoolVar(&s.ctap1Only, "ctap1-only", false, "be a U2F key")
+	f.BoolVar(&s.postQuantum, "post-quantum", false, "have ML-DSA algorithms, too")
+	f.BoolVar(&s.alwaysUV, "always-uv", false, "ask for user verification even where the program does not")
+	f.BoolVar(&s.blobArray, "large-blob-array", false, "keep large blobs as keys of CTAP 2.1 do, in one array")
+	f.BoolVar(&s.ctap1Only, "ctap1-only", false, "be a U2F key, as --profile u2f is")
 	f.StringVar(&seed, "seed", "", "`file` with hexadecimal bytes that make the key repeat itself; for tests only")
 	f.BoolVar(&s.noResetWindow, "no-reset-window", false, "let reset work at any time, not only 10 seconds after power-up")
-	f.StringVar(&o.device.Name, "name", "", "what the kernel's device is `called`")
+	f.StringVar(&o.device.name, "name", "", "what the kernel's device is `called`")
+	f.StringVar(&o.device.serial, "serial", "", "serial `number` of the kernel's device, in ASCII")
 	f.StringVar(&vendor, "vendor-id", "0", "USB vendor `number` of the kernel's device, such as 0x1209")
 	f.StringVar(&product, "product-id", "0", "USB product `number` of the kernel's device")
 	f.StringVar(&level, "log-level", "warn", "log from this `level` on: debug, info, warn or error")
 	cmd.AddCommand(manCommand())
 	return cmd
+}
+
+// profiles lists the kinds of keys.
+func profiles() string {
+	var names []string
+	for _, p := range softkey.Profiles() {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ", ")
+}
+
+// parse reads where to listen.
+func (o *offer) parse(listeners, usbipListeners []string) error {
+	for _, text := range listeners {
+		a, err := parseAddress(text)
+		if err != nil {
+			return fmt.Errorf("--listen %w", err)
+		}
+		o.listen = append(o.listen, a)
+	}
+	for _, text := range usbipListeners {
+		a, err := parseUSBIPAddress(text)
+		if err != nil {
+			return fmt.Errorf("--usbip-listen %w", err)
+		}
+		o.usbipListen = append(o.usbipListen, a)
+	}
+	return nil
+}
+
+// check finds an offer to nobody.
+func (o *offer) check() error {
+	switch {
+	case !o.uhid && !o.usbip && len(o.listen) == 0 && len(o.usbipListen) == 0:
+		return errors.New("say how to offer the key: --uhid, --usbip, --usbip-listen ADDRESS, --listen ADDRESS, or several of them")
+	case o.fanout && len(o.listen) == 0:
+		return errors.New("--fanout goes with --listen")
+	}
+	return nil
 }
 
 // number parses a USB number, decimal or with 0x.
@@ -207,16 +286,16 @@ type program struct {
 func run(ctx context.Context, p program) (err error) {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	ready := "ready " + p.key.offer.String()
+	ready := ""
 	served := make(chan error, 1)
 	if p.control == "" {
 		served = nil // it never ends
 	} else {
-		l, err := listen(p.control)
+		l, err := listen("unix", p.control)
 		if err != nil {
 			return err
 		}
-		ready += " control=" + p.control
+		ready = " control=" + p.control
 		c := &control{key: p.key, quit: quit}
 		var serving sync.WaitGroup
 		serving.Go(func() { served <- c.serve(ctx, l) })
@@ -233,7 +312,7 @@ func run(ctx context.Context, p program) (err error) {
 			err = e
 		}
 	}()
-	if _, err := fmt.Fprintln(p.out, ready); err != nil {
+	if _, err := fmt.Fprintln(p.out, p.key.ready()+ready); err != nil {
 		return err
 	}
 	select {

@@ -48,10 +48,13 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 	for lines.Scan() {
 		o, err := parseLine(lines.Text())
 		details := ""
-		if err == nil && o.verb != "quit" {
+		if err == nil && o.verb != "quit" && o.verb != "observe" {
 			limited, cancel := context.WithTimeout(ctx, orderTimeout)
 			details, err = c.key.do(limited, o)
 			cancel()
+		}
+		if _, ok := c.key.auth.(fixtures); err == nil && o.verb == "observe" && !ok {
+			err = errNoFixtures
 		}
 		answer := "ok"
 		if details != "" {
@@ -63,14 +66,44 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 		if _, err := fmt.Fprintln(conn, answer); err != nil {
 			return
 		}
-		if err == nil && o.verb == "quit" {
+		switch {
+		case err != nil:
+		case o.verb == "quit":
 			c.quit()
+			return
+		case o.verb == "observe":
+			c.observe(ctx, conn)
 			return
 		}
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
 		fmt.Fprintln(conn, "error: line is too long")
 	}
+}
+
+// observe sends what the key is asked, a line each, until the other side hangs up. It takes no
+// orders any more.
+func (c *control) observe(ctx context.Context, conn net.Conn) {
+	f, ok := c.key.auth.(fixtures)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }()
+	defer cancel()
+	reading.Go(func() {
+		_, _ = io.Copy(io.Discard, conn)
+		cancel()
+	})
+	_ = f.observe(ctx, func(line string) error {
+		if err := conn.SetWriteDeadline(time.Now().Add(orderTimeout)); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(conn, line)
+		return err
+	})
 }
 
 // hangUp closes a connection so that the other side gets all answers: data that nobody
@@ -80,6 +113,6 @@ func hangUp(conn net.Conn) {
 	if c, ok := conn.(*net.UnixConn); ok {
 		_ = c.CloseWrite()
 	}
-	_, _ = io.CopyN(io.Discard, conn, 1<<16)
+	_, _ = io.CopyN(io.Discard, conn, 1<<20)
 	_ = conn.Close()
 }

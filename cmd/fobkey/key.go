@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"os"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/hid/uhid"
+	"github.com/fobd/fobd/hid/usbip"
 )
 
 // authenticator is the key itself, as this program drives it.
@@ -31,13 +30,24 @@ type authenticator interface {
 	state() string
 }
 
+// maxConnections bounds those that are served at a time; more are hung up on.
+const maxConnections = 256
+
 // offer says how the key is put in front of others.
 type offer struct {
-	listen string // path of a socket of reports; empty for none
-	fanout bool   // every report goes to every connection
-	uhid   bool
-	device uhid.Config
-	server ctaphid.ServerConfig
+	listen      []address // sockets of reports
+	fanout      bool      // every report goes to every connection of the sockets
+	uhid        bool
+	usbip       bool      // in this machine's kernel
+	usbipListen []address // for whoever imports it
+	device      device
+	server      ctaphid.ServerConfig
+}
+
+// device is what the kernel is told.
+type device struct {
+	name, serial        string
+	vendorID, productID uint16
 }
 
 // key is one emulated key that can be switched on and off. Its methods may be called
@@ -58,16 +68,15 @@ func newKey(auth authenticator, o offer, log *slog.Logger) *key {
 
 // plug is one power-on of the key.
 type plug struct {
-	ctx      context.Context // of everything that serves; cancelled by unplug
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
-	server   *ctaphid.Server
-	listener net.Listener
-	kernel   hid.Device
-	fanout   *hid.Fanout
+	ctx     context.Context // of everything that serves; cancelled by unplug
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	server  *ctaphid.Server
+	closers []io.Closer // what open has made, in the order of its making
+	fanout  *hid.Fanout
 
 	mu    sync.Mutex // guards conns
-	conns map[net.Conn]struct{}
+	conns map[hid.Device]struct{}
 }
 
 // errState says that the power is already as it shall be.
@@ -81,7 +90,7 @@ func (k *key) on(ctx context.Context) error {
 		return errState
 	}
 	k.auth.powerCycle()
-	p := &plug{server: ctaphid.NewServer(k.auth, k.offer.server), conns: map[net.Conn]struct{}{}}
+	p := &plug{server: ctaphid.NewServer(k.auth, k.offer.server), conns: map[hid.Device]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := k.open(ctx, p); err != nil {
 		p.unplug()
@@ -95,29 +104,89 @@ func (k *key) on(ctx context.Context) error {
 // open starts everything that the offer names.
 func (k *key) open(ctx context.Context, p *plug) error {
 	if k.offer.uhid {
-		device, err := uhid.Create(ctx, k.offer.device)
+		d := k.offer.device
+		made, err := uhid.Create(ctx, uhid.Config{Name: d.name, Serial: d.serial, VendorID: d.vendorID, ProductID: d.productID})
 		if err != nil {
 			return err
 		}
-		p.kernel = device
-		p.wg.Go(func() { k.serve(p, device) })
+		p.closers = append(p.closers, made)
+		p.wg.Go(func() {
+			k.serve(p, made)
+			k.dropped(p)
+		})
 	}
-	if k.offer.listen == "" {
-		return nil
-	}
-	l, err := listen(k.offer.listen)
-	if err != nil {
+	if err := k.openUSBIP(ctx, p); err != nil {
 		return err
 	}
-	p.listener = l
 	if k.offer.fanout {
 		host, end := hid.NewPipe(0, 0)
 		p.fanout = hid.NewFanout(host)
+		p.closers = append(p.closers, p.fanout)
 		p.wg.Go(func() { k.serve(p, end) })
 	}
-	p.wg.Go(func() { k.accept(p) })
+	for i, at := range k.offer.listen {
+		l, err := at.listen()
+		if err != nil {
+			return err
+		}
+		// The next time that the power is on, it is the same port.
+		k.offer.listen[i] = at.bound(l.Addr())
+		p.closers = append(p.closers, l)
+		p.wg.Go(func() { k.accept(p, at, l) })
+	}
 	return nil
 }
+
+// openUSBIP makes a USB device for each place: a device has one host.
+func (k *key) openUSBIP(ctx context.Context, p *plug) error {
+	make := func() (*usbip.Device, error) {
+		d := k.offer.device
+		made, err := usbip.New(usbip.Config{Name: d.name, Serial: d.serial, VendorID: d.vendorID, ProductID: d.productID})
+		if err == nil {
+			p.closers = append(p.closers, made)
+			p.wg.Go(func() { k.serve(p, made) })
+		}
+		return made, err
+	}
+	if k.offer.usbip {
+		made, err := make()
+		if err != nil {
+			return err
+		}
+		attachment, err := made.Attach(ctx)
+		if err != nil {
+			return err
+		}
+		p.closers = append(p.closers, detacher{attachment})
+		p.wg.Go(func() {
+			<-attachment.Done()
+			k.dropped(p)
+		})
+	}
+	for i, at := range k.offer.usbipListen {
+		made, err := make()
+		if err != nil {
+			return err
+		}
+		l, err := at.listenUSBIP()
+		if err != nil {
+			return err
+		}
+		k.offer.usbipListen[i] = at.bound(l.Addr())
+		p.closers = append(p.closers, l)
+		p.wg.Go(func() {
+			if err := made.Serve(p.ctx, l); err != nil && p.ctx.Err() == nil {
+				k.fail(fmt.Errorf("%s: %w", at.text, err))
+			}
+		})
+	}
+	return nil
+}
+
+// detacher is an attachment as a closer: it waits until the kernel has let the key go.
+type detacher struct{ *usbip.Attachment }
+
+func (d detacher) Close() error { return d.Detach() }
 
 // serve answers over one device until it ends.
 func (k *key) serve(p *plug, d hid.Device) {
@@ -125,8 +194,12 @@ func (k *key) serve(p *plug, d hid.Device) {
 	if err != nil && p.ctx.Err() == nil {
 		k.log.Error("connection failed", "err", err)
 	}
-	if d == p.kernel && p.ctx.Err() == nil {
-		k.fail(fmt.Errorf("the kernel has dropped the key: %w", errors.Join(err, hid.ErrGone)))
+}
+
+// dropped says that the kernel has let go of a key that is still plugged in.
+func (k *key) dropped(p *plug) {
+	if p.ctx.Err() == nil {
+		k.fail(fmt.Errorf("the kernel has dropped the key: %w", hid.ErrGone))
 	}
 }
 
@@ -138,28 +211,30 @@ func (k *key) fail(err error) {
 	}
 }
 
-// accept serves each connection to the socket of reports.
-func (k *key) accept(p *plug) {
+// accept serves each connection to a socket of reports.
+func (k *key) accept(p *plug, at address, l acceptor) {
 	for {
-		conn, err := p.listener.Accept()
+		d, err := l.Accept()
 		if err != nil {
 			if p.ctx.Err() == nil {
-				k.fail(fmt.Errorf("%s: %w", k.offer.listen, err))
+				k.fail(fmt.Errorf("%s: %w", at.text, err))
 			}
 			return
 		}
-		if !p.add(conn) {
-			_ = conn.Close()
-			return
+		n, ok := p.add(d)
+		if !ok {
+			_ = d.Close()
+			k.log.Warn("connection refused", "connections", n)
+			continue
 		}
-		k.log.Info("connected", "connections", p.count())
+		k.log.Info("connected", "connections", n)
 		p.wg.Go(func() {
-			defer p.drop(conn)
+			defer p.drop(d)
 			if p.fanout == nil {
-				k.serve(p, hid.NewStream(conn, 0, 0))
+				k.serve(p, d)
 				return
 			}
-			relay(hid.NewStream(conn, 0, 0), p.fanout.Connect())
+			relay(d, p.fanout.Connect())
 		})
 	}
 }
@@ -187,22 +262,23 @@ func relay(a, b hid.Device) {
 	wg.Wait()
 }
 
-// add notes a connection, so that unplugging closes it. It is false when the key is off.
-func (p *plug) add(conn net.Conn) bool {
+// add notes a connection, so that unplugging closes it, and says how many there are. It is
+// false when the key is off, or there are too many.
+func (p *plug) add(d hid.Device) (int, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx.Err() != nil {
-		return false
+	if p.ctx.Err() != nil || len(p.conns) >= maxConnections {
+		return len(p.conns), false
 	}
-	p.conns[conn] = struct{}{}
-	return true
+	p.conns[d] = struct{}{}
+	return len(p.conns), true
 }
 
-func (p *plug) drop(conn net.Conn) {
+func (p *plug) drop(d hid.Device) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.conns, conn)
-	_ = conn.Close()
+	delete(p.conns, d)
+	p.mu.Unlock()
+	_ = d.Close()
 }
 
 func (p *plug) count() int {
@@ -215,17 +291,16 @@ func (p *plug) count() int {
 func (p *plug) unplug() {
 	p.mu.Lock()
 	p.cancel()
-	for conn := range p.conns {
-		_ = conn.Close()
+	open := make([]hid.Device, 0, len(p.conns))
+	for d := range p.conns {
+		open = append(open, d)
 	}
 	p.mu.Unlock()
-	for _, c := range []io.Closer{p.listener, p.kernel} {
-		if c != nil {
-			_ = c.Close()
-		}
+	for _, d := range open {
+		_ = d.Close()
 	}
-	if p.fanout != nil {
-		_ = p.fanout.Close()
+	for _, c := range slices.Backward(p.closers) {
+		_ = c.Close()
 	}
 	p.wg.Wait()
 }
@@ -255,7 +330,7 @@ func (k *key) status() string {
 
 // do follows an order, but quit, and returns the details of the answer.
 func (k *key) do(ctx context.Context, o order) (string, error) {
-	on := o.arg == "on"
+	on := o.word == "on"
 	switch o.verb {
 	case "power":
 		if !on {
@@ -263,52 +338,35 @@ func (k *key) do(ctx context.Context, o order) (string, error) {
 		}
 		return "", k.on(ctx)
 	case "touch":
-		if o.arg == "once" {
+		if o.word == "once" {
 			k.auth.touchOnce()
 			return "", nil
 		}
 		return "", k.auth.touch(on)
 	case "uv":
 		return "", k.auth.uv(on)
+	case "status":
+		return k.status(), nil
 	}
-	return k.status(), nil
+	return k.fixture(o)
 }
 
-// listen makes a socket at path; a socket that nobody listens at any more makes room.
-func listen(path string) (net.Listener, error) {
-	if len(path) > 107 {
-		return nil, fmt.Errorf("%s: longer than the 107 bytes of a socket's path", path)
-	}
-	l, err := net.Listen("unix", path)
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return l, err
-	}
-	info, e := os.Lstat(path)
-	if e != nil || info.Mode()&os.ModeSocket == 0 {
-		return nil, fmt.Errorf("%s exists and is no socket", path)
-	}
-	conn, e := net.Dial("unix", path)
-	if e == nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("another program listens at %s", path)
-	}
-	if !errors.Is(e, syscall.ECONNREFUSED) {
-		return nil, e
-	}
-	if err := os.Remove(path); err != nil {
-		return nil, err
-	}
-	return net.Listen("unix", path)
-}
-
-// offers says in one line what is there.
-func (o offer) String() string {
-	var words []string
-	if o.uhid {
+// ready says in one line what is there.
+func (k *key) ready() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	words := []string{"ready"}
+	if k.offer.uhid {
 		words = append(words, "uhid")
 	}
-	if o.listen != "" {
-		words = append(words, "listen="+o.listen)
+	if k.offer.usbip {
+		words = append(words, "usbip")
+	}
+	for _, a := range k.offer.listen {
+		words = append(words, "listen="+a.text)
+	}
+	for _, a := range k.offer.usbipListen {
+		words = append(words, "usbip-listen="+a.text)
 	}
 	return strings.Join(words, " ")
 }

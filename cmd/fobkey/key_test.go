@@ -112,19 +112,25 @@ type running struct {
 
 func start(t *testing.T, fanout bool) *running {
 	t.Helper()
-	dir := shortDir(t)
+	return startAt(t, fanout, filepath.Join(shortDir(t), "key"))
+}
+
+// startAt starts a key that listens at these addresses.
+func startAt(t *testing.T, fanout bool, at ...string) *running {
+	t.Helper()
+	o := offer{fanout: fanout}
+	if err := o.parse(at, nil); err != nil {
+		t.Fatal(err)
+	}
 	r := &running{
-		auth: newScripted(), listen: filepath.Join(dir, "key"), control: filepath.Join(dir, "ctl"),
+		auth: newScripted(), listen: at[0], control: filepath.Join(shortDir(t), "ctl"),
 		done: make(chan error, 1),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel
 	out, w := io.Pipe()
 	go func() {
-		err := run(ctx, program{
-			key:     newKey(r.auth, offer{listen: r.listen, fanout: fanout}, quiet()),
-			control: r.control, out: w,
-		})
+		err := run(ctx, program{key: newKey(r.auth, o, quiet()), control: r.control, out: w})
 		_ = w.Close()
 		r.done <- err
 	}()
@@ -205,7 +211,7 @@ func TestOrders(t *testing.T) {
 	want := `ok
 ok
 error: no sensor
-error: unknown word "bogus": want power, touch, uv, status or quit
+error: unknown word "bogus": want clock, export, fault, import, observe, power, quit, restore, sample, snapshot, status, touch or uv
 error: want touch on|off|once
 error: the power is already so
 ok power=on connections=0 presence=scripted
@@ -295,25 +301,25 @@ func TestSocketsOfOthersStay(t *testing.T) {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(file); err == nil || !strings.Contains(err.Error(), "is no socket") {
+	if _, err := listen("unix", file); err == nil || !strings.Contains(err.Error(), "is no socket") {
 		t.Errorf("listen on a file: %v", err)
 	}
 	taken := filepath.Join(dir, "taken")
-	l, err := listen(taken)
+	l, err := listen("unix", taken)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(taken); err == nil || !strings.Contains(err.Error(), "another program") {
+	if _, err := listen("unix", taken); err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("listen on a taken socket: %v", err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = l.Close()
-	again, err := listen(taken)
+	again, err := listen("unix", taken)
 	if err != nil {
 		t.Fatalf("listen on a socket that was left behind: %v", err)
 	}
 	_ = again.Close()
-	if _, err := listen(filepath.Join(dir, strings.Repeat("x", 110))); err == nil || !strings.Contains(err.Error(), "107") {
+	if _, err := listen("unix", filepath.Join(dir, strings.Repeat("x", 110))); err == nil || !strings.Contains(err.Error(), "107") {
 		t.Errorf("listen on a long path: %v", err)
 	}
 }
@@ -327,7 +333,8 @@ func TestUsageErrors(t *testing.T) {
 		"", "--fanout --uhid", "--listen x extra", "--bogus", "--listen x --presence maybe", "--listen x --uv maybe",
 		"--listen x --attestation maybe", "--listen x --presence delay", "--listen x --delay 1s",
 		"--listen x --vendor-id 65536", "--listen x --product-id x", "--listen x --log-level loud",
-		"--listen x --seed /does/not/exist", "--listen x --seed " + bad,
+		"--listen x --seed /does/not/exist", "--listen x --profile maybe", "--listen x --ctap1-only --profile minimal",
+		"--listen tcp:0.0.0.0:1", "--listen udp:192.0.2.1:1", "--usbip-listen 0.0.0.0:3240", "--usbip-listen udp:127.0.0.1:1", "--fanout --usbip", "--listen x --seed " + bad,
 	} {
 		cmd := command(io.Discard, io.Discard)
 		cmd.SetArgs(strings.Fields(line))

@@ -1,9 +1,11 @@
 // Command fobkey is one emulated security key in the foreground, without a daemon: a
-// device of the kernel (--uhid), a Unix socket of raw HID reports (--listen), or both.
+// device of the kernel (--uhid, --usbip), a host's USB device over USB/IP (--usbip-listen),
+// sockets of raw HID reports (--listen), or several of them.
 //
 // It is for tests of programs that talk to security keys. A control socket (--control)
-// lets a script touch the key, pull it out and put it in again: lines such as
-// "touch once" or "power off", each answered by "ok" or "error: ...".
+// lets a script touch the key, pull it out and put it in again, and do to it what tests
+// need: lines such as "touch once" or "power off", each answered by "ok" or "error: ...".
+// docs/emulated-key.md has them all.
 package main
 
 import (

@@ -18,17 +18,23 @@ type soft struct {
 
 func newAuthenticator(s settings, log *slog.Logger) (*soft, error) {
 	cfg := softkey.Config{
-		CTAP1Only:    s.ctap1Only,
-		Seed:         s.seed,
-		Attestation:  softkey.Attestation(s.attestation),
-		Presence:     softkey.Presence(s.presence),
-		Delay:        s.delay,
-		Verification: softkey.Verification(s.uv),
+		Profile:        softkey.Profile(s.profile),
+		AlwaysUV:       s.alwaysUV,
+		PostQuantum:    s.postQuantum,
+		LargeBlobArray: s.blobArray,
+		Seed:           s.seed,
+		Attestation:    softkey.Attestation(s.attestation),
+		Presence:       softkey.Presence(s.presence),
+		Delay:          s.delay,
+		Verification:   softkey.Verification(s.uv),
 		OnPrompt: func(p *softkey.Prompt) {
 			if p != nil {
 				log.Info("the key blinks", "command", p.Command, "rp", p.RPID)
 			}
 		},
+	}
+	if s.ctap1Only {
+		cfg.Profile = softkey.ProfileU2F
 	}
 	if s.noResetWindow {
 		cfg.ResetWindow = -1

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,19 @@ import (
 // whole runs the whole command line and waits until it is ready; the result says how
 // it ended.
 func whole(t *testing.T, dir string, args ...string) (stop func() error) {
+	t.Helper()
+	_, stop = wholeProgram(t, dir, args...)
+	return stop
+}
+
+// wholeLine is whole, for the ready line.
+func wholeLine(t *testing.T, dir string, args ...string) (ready string) {
+	t.Helper()
+	ready, _ = wholeProgram(t, dir, args...)
+	return ready
+}
+
+func wholeProgram(t *testing.T, dir string, args ...string) (ready string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, w := io.Pipe()
@@ -42,10 +56,11 @@ func whole(t *testing.T, dir string, args ...string) (stop func() error) {
 		return err
 	}
 	t.Cleanup(func() { _ = stop() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.HasPrefix(line, "ready ") {
-		t.Fatalf("ready line %q, %v: %v", line, err, stop())
+	ready, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(ready, "ready ") {
+		t.Fatalf("ready line %q, %v: %v", ready, err, stop())
 	}
-	return stop
+	return ready, stop
 }
 
 func client(t *testing.T, dir string) (*ctaphid.Channel, *ctap2.Client) {
@@ -167,6 +182,41 @@ func TestKindsOfKeys(t *testing.T) {
 		version, err := (&u2f.Client{Transport: channel}).Version(t.Context())
 		if err != nil || version != "U2F_V2" {
 			t.Errorf("version %q, %v", version, err)
+		}
+	})
+	t.Run("profile", func(t *testing.T) {
+		for profile, want := range map[string]string{"fido2.0": "FIDO_2_0", "minimal": "FIDO_2_0", "fido2.1": "FIDO_2_1", "fido2.3": "FIDO_2_3", "fido2.3-bio": "FIDO_2_3"} {
+			dir := shortDir(t)
+			whole(t, dir, "--profile", profile)
+			_, c := client(t, dir)
+			info, err := c.GetInfo(t.Context())
+			if err != nil || !slices.Contains(info.Versions, want) {
+				t.Errorf("profile %s: versions %v, %v, want %s", profile, info, err, want)
+				continue
+			}
+			if _, sensor := info.Options[ctap2.OptionBioEnroll]; sensor != (profile == "fido2.3-bio") {
+				t.Errorf("profile %s: options %v", profile, info.Options)
+			}
+		}
+		dir := shortDir(t)
+		whole(t, dir, "--profile", "u2f")
+		if channel, _ := client(t, dir); channel.Init().Capabilities.Has(ctaphid.CapCBOR) {
+			t.Error("profile u2f says that it speaks CTAP2")
+		}
+	})
+	t.Run("switches", func(t *testing.T) {
+		dir := shortDir(t)
+		whole(t, dir, "--always-uv", "--post-quantum", "--large-blob-array", "--uv", "grant")
+		_, c := client(t, dir)
+		info, err := c.GetInfo(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !info.Options[ctap2.OptionAlwaysUV] || !info.Options[ctap2.OptionLargeBlobs] {
+			t.Errorf("options %v", info.Options)
+		}
+		if _, err := c.MakeCredential(t.Context(), makeRequest(cose.MLDSA44, false)); err != nil {
+			t.Errorf("ML-DSA-44: %v", err)
 		}
 	})
 	t.Run("reset", func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/mldsa"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/google/go-cmp/cmp"
 
@@ -30,6 +31,10 @@ func unhex(t testing.TB, s string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+var lattices = map[cose.Algorithm]mldsa.Parameters{
+	cose.MLDSA44: mldsa.MLDSA44(), cose.MLDSA65: mldsa.MLDSA65(), cose.MLDSA87: mldsa.MLDSA87(),
 }
 
 // signer is a key pair of one algorithm.
@@ -50,6 +55,9 @@ func signers(t testing.TB) []signer {
 		{cose.ES256, elliptic.P256(), func(b []byte) []byte { s := sha256.Sum256(b); return s[:] }},
 		{cose.ES384, elliptic.P384(), func(b []byte) []byte { s := sha512.Sum384(b); return s[:] }},
 		{cose.ES512, elliptic.P521(), func(b []byte) []byte { s := sha512.Sum512(b); return s[:] }},
+		{cose.ESP256, elliptic.P256(), func(b []byte) []byte { s := sha256.Sum256(b); return s[:] }},
+		{cose.ESP384, elliptic.P384(), func(b []byte) []byte { s := sha512.Sum384(b); return s[:] }},
+		{cose.ESP512, elliptic.P521(), func(b []byte) []byte { s := sha512.Sum512(b); return s[:] }},
 	} {
 		priv, err := ecdsa.GenerateKey(c.curve, rand.Reader)
 		if err != nil {
@@ -63,7 +71,16 @@ func signers(t testing.TB) []signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all = append(all, signer{cose.EdDSA, pub, func(m []byte) ([]byte, error) { return ed25519.Sign(priv, m), nil }})
+	for _, alg := range []cose.Algorithm{cose.EdDSA, cose.Ed25519} {
+		all = append(all, signer{alg, pub, func(m []byte) ([]byte, error) { return ed25519.Sign(priv, m), nil }})
+	}
+	for alg, params := range lattices {
+		priv, err := mldsa.GenerateKey(params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, signer{alg, priv.PublicKey(), func(m []byte) ([]byte, error) { return priv.Sign(nil, m, nil) }})
+	}
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +129,9 @@ func TestSignatures(t *testing.T) {
 			}
 			if err := back.Verify(message, nil); !errors.Is(err, cose.ErrSignature) {
 				t.Errorf("Verify of no signature: %v, want %v", err, cose.ErrSignature)
+			}
+			if s.alg.PostQuantum() {
+				return // go-webauthn has it from Go 1.27 on
 			}
 			// go-webauthn, whose code is not ours, reads the key and agrees about the signature.
 			theirs, err := webauthncose.ParsePublicKey(wire)
@@ -165,6 +185,41 @@ func TestWire(t *testing.T) {
 			"EdDSA",
 			cose.Key{KeyType: 1, Alg: cose.EdDSA, Curve: 6, X: unhex(t, x)},
 			"a4 0101 0327 2006 215820" + x,
+		},
+		{
+			"ESP256",
+			cose.Key{KeyType: 2, Alg: cose.ESP256, Curve: 1, X: unhex(t, x), Y: unhex(t, y)},
+			"a5 0102 0328 2001 215820" + x + "225820" + y,
+		},
+		{
+			"ESP384",
+			cose.Key{KeyType: 2, Alg: cose.ESP384, Curve: 2, X: unhex(t, x48), Y: unhex(t, y48)},
+			"a5 0102 033832 2002 215830" + x48 + "225830" + y48,
+		},
+		{
+			"ESP512",
+			cose.Key{KeyType: 2, Alg: cose.ESP512, Curve: 3, X: unhex(t, x66), Y: unhex(t, y66)},
+			"a5 0102 033833 2003 215842" + x66 + "225842" + y66,
+		},
+		{
+			"Ed25519",
+			cose.Key{KeyType: 1, Alg: cose.Ed25519, Curve: 6, X: unhex(t, x)},
+			"a4 0101 0332 2006 215820" + x,
+		},
+		{
+			"ML-DSA-44",
+			cose.Key{KeyType: 7, Alg: cose.MLDSA44, Pub: bytes.Repeat([]byte{0x33}, 1312)},
+			"a3 0107 03382f 20590520" + strings.Repeat("33", 1312),
+		},
+		{
+			"ML-DSA-65",
+			cose.Key{KeyType: 7, Alg: cose.MLDSA65, Pub: bytes.Repeat([]byte{0x33}, 1952)},
+			"a3 0107 033830 205907a0" + strings.Repeat("33", 1952),
+		},
+		{
+			"ML-DSA-87",
+			cose.Key{KeyType: 7, Alg: cose.MLDSA87, Pub: bytes.Repeat([]byte{0x33}, 2592)},
+			"a3 0107 033831 20590a20" + strings.Repeat("33", 2592),
 		},
 		{
 			"RS256",
@@ -223,6 +278,18 @@ func TestWhatIsNotAKey(t *testing.T) {
 		{"huge modulus", "a4 0103 03390100 20590401" + strings.Repeat("81", 1025) + "2143010001", cose.ErrKey},
 		{"exponent of 8 bytes", "a4 0103 03390100 20590100" + strings.Repeat("81", 256) + "2148 0101010101010101", cose.ErrKey},
 		{"even exponent", "a4 0103 03390100 20590100" + strings.Repeat("81", 256) + "2143010000", cose.ErrKey},
+		{"Ed25519 on EC2", "a5 0102 0332 2001 21" + x + "22" + y, cose.ErrUnsupported},
+		{"ESP384 on P-256", "a5 0102 033832 2001 21" + x + "22" + y, cose.ErrUnsupported},
+		{"ESP512 on P-256", "a5 0102 033833 2001 21" + x + "22" + y, cose.ErrUnsupported},
+		{"Ed448", "a4 0101 033834 2007 21" + x, cose.ErrUnsupported},
+		{"AKP without algorithm", "a2 0107 2041 11", cose.ErrUnsupported},
+		{"AKP with ES256", "a3 0107 0326 20590520" + strings.Repeat("33", 1312), cose.ErrUnsupported},
+		{"AKP without pub", "a2 0107 03382f", cose.ErrKey},
+		{"AKP, a byte too few", "a3 0107 03382f 2059051f" + strings.Repeat("33", 1311), cose.ErrKey},
+		{"AKP, a byte too many", "a3 0107 03382f 20590521" + strings.Repeat("33", 1313), cose.ErrKey},
+		{"AKP, size of another", "a3 0107 033830 20590520" + strings.Repeat("33", 1312), cose.ErrKey},
+		{"AKP, pub as text", "a3 0107 03382f 206131", cose.ErrKey},
+		{"ML-DSA on OKP", "a4 0101 03382f 2006 21" + x, cose.ErrUnsupported},
 		{"indefinite", "bf 0101 0327 2006 21" + x + "ff", cose.ErrKey},
 	} {
 		k := cose.Key{KeyType: 99}
@@ -245,7 +312,7 @@ func TestPointOffTheCurve(t *testing.T) {
 		alg   cose.Algorithm
 		curve int64
 		size  int
-	}{{cose.ES256, 1, 32}, {cose.ES384, 2, 48}, {cose.ES512, 3, 66}, {cose.ECDHESHKDF256, 1, 32}} {
+	}{{cose.ES256, 1, 32}, {cose.ES384, 2, 48}, {cose.ES512, 3, 66}, {cose.ESP256, 1, 32}, {cose.ESP384, 2, 48}, {cose.ESP512, 3, 66}, {cose.ECDHESHKDF256, 1, 32}} {
 		k := cose.Key{KeyType: 2, Alg: c.alg, Curve: c.curve, X: bytes.Repeat([]byte{0}, c.size), Y: bytes.Repeat([]byte{1}, c.size)}
 		if _, err := k.Public(); !errors.Is(err, cose.ErrKey) {
 			t.Errorf("%v: Public: %v, want %v", c.alg, err, cose.ErrKey)
@@ -269,6 +336,10 @@ func TestFromPublicRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lattice, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name string
 		pub  crypto.PublicKey
@@ -280,6 +351,8 @@ func TestFromPublicRefuses(t *testing.T) {
 		{"wrong algorithm", &p256.PublicKey, cose.ES384, cose.ErrUnsupported},
 		{"X25519", x25519.PublicKey(), cose.ECDHESHKDF256, cose.ErrUnsupported},
 		{"short Ed25519", ed25519.PublicKey{1}, cose.EdDSA, cose.ErrKey},
+		{"ML-DSA for another", lattice.PublicKey(), cose.MLDSA65, cose.ErrUnsupported},
+		{"ML-DSA as ES256", lattice.PublicKey(), cose.ES256, cose.ErrUnsupported},
 		{"empty RSA", &rsa.PublicKey{}, cose.RS256, cose.ErrKey},
 		{"small RSA", &rsa.PublicKey{N: big.NewInt(77), E: 65537}, cose.RS256, cose.ErrKey},
 	} {
@@ -302,6 +375,47 @@ func TestFromPublicRefuses(t *testing.T) {
 	}
 	if err := k.Verify(nil, nil); !errors.Is(err, cose.ErrUnsupported) {
 		t.Errorf("Verify with a key agreement key: %v", err)
+	}
+}
+
+// TestLatticeKeyOfZeroSeed has the key that the examples of draft-ietf-cose-dilithium make of a seed of
+// zeros: the ends of its COSE_Key as they stand there.
+func TestLatticeKeyOfZeroSeed(t *testing.T) {
+	for _, tt := range []struct {
+		alg         cose.Algorithm
+		head        string
+		first, last string
+	}{
+		{cose.MLDSA44, "a3 0107 03382f 20590520", "ba71f9f64e11baeb58fa9c6fbb6e14e6", "4cfd3b7bb8045b3c3830546b9dd8db0d"},
+		{cose.MLDSA65, "a3 0107 033830 205907a0", "424b2f267e58d5b3b44d71acfc6a656b", "4cac596b52189f66a7106fb325b526ea"},
+		{cose.MLDSA87, "a3 0107 033831 20590a20", "e45ffc8cc73db885dc662e62a18cd8e3", "51dfb91e9b343d2b57b763439686d4a3"},
+	} {
+		priv, err := mldsa.NewPrivateKey(lattices[tt.alg], make([]byte, 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := cose.FromPublic(priv.PublicKey(), tt.alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire := k.AppendTo(nil)
+		if !bytes.HasPrefix(wire, unhex(t, tt.head+tt.first)) || !bytes.HasSuffix(wire, unhex(t, tt.last)) {
+			t.Errorf("%v: %x…%x", tt.alg, wire[:30], wire[len(wire)-16:])
+		}
+	}
+}
+
+func TestAlgorithms(t *testing.T) {
+	for alg, want := range map[cose.Algorithm]string{
+		-7: "ES256", -8: "EdDSA", -9: "ESP256", -19: "Ed25519", -25: "ECDH-ES+HKDF-256", -35: "ES384", -36: "ES512",
+		-48: "ML-DSA-44", -49: "ML-DSA-65", -50: "ML-DSA-87", -51: "ESP384", -52: "ESP512", -257: "RS256", -53: "-53", 0: "0",
+	} {
+		if got := alg.String(); got != want {
+			t.Errorf("%d is called %s, want %s", int64(alg), got, want)
+		}
+		if got, want := alg.PostQuantum(), strings.HasPrefix(want, "ML-DSA"); got != want {
+			t.Errorf("%v: PostQuantum is %v", alg, got)
+		}
 	}
 }
 

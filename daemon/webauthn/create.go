@@ -155,10 +155,8 @@ func (c *Created) JSON() (json.RawMessage, error) {
 			RK bool `json:"rk"`
 		}{c.Request.Options != nil && c.Request.Options.RK != nil}
 	}
-	var out ctap2.MakeCredentialOutputs
-	if len(data.Extensions) > 0 && ctap2.UnmarshalLenient(data.Extensions, &out) != nil {
-		out = ctap2.MakeCredentialOutputs{}
-	}
+	// What cannot be read counts as absent.
+	out, _ := data.MakeCredentialOutputs()
 	secret := out.HMACSecret != nil && *out.HMACSecret
 	if c.Options.HMACCreateSecret {
 		r.ClientExtensionResults.HMACCreateSecret = &secret
@@ -194,10 +192,8 @@ func (c *Created) largeBlob() bool {
 	if len(c.Response.LargeBlobKey) == ctap2.LargeBlobKeySize {
 		return true
 	}
-	var unsigned ctap2.MakeCredentialUnsigned
-	return len(c.Response.UnsignedExtensionOutputs) > 0 &&
-		ctap2.UnmarshalLenient(c.Response.UnsignedExtensionOutputs, &unsigned) == nil &&
-		unsigned.LargeBlob != nil && unsigned.LargeBlob.Supported
+	unsigned, err := c.Response.Unsigned()
+	return err == nil && unsigned.LargeBlob != nil && unsigned.LargeBlob.Supported
 }
 
 // checkAuthData checks what is signed besides the client data.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon/api"
@@ -36,6 +37,32 @@ func (p *PRF) For(credential []byte) *Salts {
 type LargeBlob struct {
 	Read  bool
 	Write []byte // nil for none; empty is a blob too
+}
+
+// Writes says whether there is a blob to write.
+func (b *LargeBlob) Writes() bool { return b != nil && b.Write != nil }
+
+// ReadLargeBlob takes over what a key with the extension largeBlob said (CTAP 2.3, section 12.4).
+// The error is [ErrResponse].
+func (a *Asserted) ReadLargeBlob() error {
+	if a.Options.LargeBlob == nil {
+		return nil
+	}
+	unsigned, err := a.Response.Unsigned()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrResponse, err)
+	}
+	out := unsigned.LargeBlob
+	switch {
+	case out == nil:
+	case a.Options.LargeBlob.Writes():
+		a.Written = out.Written != nil && *out.Written
+	case out.Blob != nil && out.OriginalSize != nil:
+		if a.Blob, err = ctap2.DecompressBlob(*out.Blob, *out.OriginalSize); err != nil {
+			return fmt.Errorf("%w: %w", ErrResponse, err)
+		}
+	}
+	return nil
 }
 
 // prfValues are AuthenticationExtensionsPRFValues (WebAuthn Level 3, section 10.1.4).
@@ -178,6 +205,10 @@ func LargeBlobs(info *ctap2.Info) (extension, array bool) {
 	return false, blobs && info.HasExtension(ctap2.ExtensionLargeBlobKey)
 }
 
+// OtherMembers is how many bytes a request may have beside its list of credentials or its
+// blob: names, hashes, extensions, and what authorizes it.
+const OtherMembers = 512
+
 // extensions are the extension inputs for a key, nil for none. What takes the key's
 // agreement on a secret is the caller's.
 func (o *CreationOptions) extensions(info *ctap2.Info) *ctap2.MakeCredentialExtensions {
@@ -218,8 +249,8 @@ func (o *CreationOptions) extensions(info *ctap2.Info) *ctap2.MakeCredentialExte
 }
 
 // Extensions are the extension inputs for a key, nil for none. What takes the key's
-// agreement on a secret, or a token's permission, is the caller's.
-func (o *RequestOptions) Extensions(info *ctap2.Info) *ctap2.GetAssertionExtensions {
+// agreement on a secret is the caller's.
+func (o *RequestOptions) Extensions(info *ctap2.Info) (*ctap2.GetAssertionExtensions, error) {
 	var ext ctap2.GetAssertionExtensions
 	yes := true
 	if o.GetCredBlob && info.HasExtension(ctap2.ExtensionCredBlob) {
@@ -232,14 +263,24 @@ func (o *RequestOptions) Extensions(info *ctap2.Info) *ctap2.GetAssertionExtensi
 		switch extension, array := LargeBlobs(info); {
 		case extension && o.LargeBlob.Read:
 			ext.LargeBlob = &ctap2.LargeBlobInput{Read: &yes}
+		case extension:
+			compressed, err := ctap2.CompressBlob(o.LargeBlob.Write)
+			if err != nil {
+				return nil, err
+			}
+			if uint(len(compressed))+OtherMembers > info.MessageSize() {
+				break // the key takes no such message: not written
+			}
+			size := uint64(len(o.LargeBlob.Write))
+			ext.LargeBlob = &ctap2.LargeBlobInput{Write: &compressed, OriginalSize: &size}
 		case array:
 			ext.LargeBlobKey = &yes
 		}
 	}
 	if ext == (ctap2.GetAssertionExtensions{}) {
-		return nil
+		return nil, nil
 	}
-	return &ext
+	return &ext, nil
 }
 
 // prfResults are outputs for a site.

@@ -162,6 +162,7 @@ func TestParseRequestOptions(t *testing.T) {
 func FuzzParseCreationOptions(f *testing.F) {
 	f.Add(creation())
 	f.Add([]byte(`{"rp":{"name":"x"},"user":{"id":"AQ","name":""},"challenge":"AQ","pubKeyCredParams":null}`))
+	f.Add([]byte(`{"rp":{"name":"x"},"user":{"id":"AQ","name":""},"challenge":"AQ","extensions":{"prf":{"eval":{"first":"AQ"}},"credBlob":"","largeBlob":{"support":"required"}}}`))
 	f.Add([]byte(`{"rp":{"name":"\ud800"},"user":{"id":"AQ","name":""},"challenge":"AQ"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := webauthn.ParseCreationOptions(data)
@@ -174,8 +175,7 @@ func FuzzParseCreationOptions(f *testing.F) {
 		if len(o.User.ID) == 0 || len(o.User.ID) > 64 || len(o.Params) == 0 || len(o.Challenge) == 0 || o.Timeout < 0 {
 			t.Errorf("accepted %+v", o)
 		}
-		info := &ctap2.Info{Versions: []string{ctap2.VersionFIDO21}, Extensions: []string{"credProtect", "hmac-secret"}, Options: map[string]bool{"rk": true}}
-		request, err := ctap2.MarshalRequest(ctap2.CmdMakeCredential, o.Request("example.org", make([]byte, 32), info))
+		request, err := ctap2.MarshalRequest(ctap2.CmdMakeCredential, o.Request("example.org", make([]byte, 32), modern))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,6 +189,7 @@ func FuzzParseCreationOptions(f *testing.F) {
 func FuzzParseRequestOptions(f *testing.F) {
 	f.Add([]byte(`{"challenge":"AQID","rpId":"example.org","timeout":5000,"allowCredentials":[{"type":"public-key","id":"CQk"}]}`))
 	f.Add([]byte(`{"challenge":"AQ","timeout":1e300}`))
+	f.Add([]byte(`{"challenge":"AQ","allowCredentials":[{"type":"public-key","id":"CQk"}],"extensions":{"prf":{"evalByCredential":{"CQk":{"first":""}}},"largeBlob":{"write":"AA"}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := webauthn.ParseRequestOptions(data)
 		if err != nil {
@@ -200,7 +201,11 @@ func FuzzParseRequestOptions(f *testing.F) {
 		if len(o.Challenge) == 0 || o.Timeout < 0 || o.Timeout > 24*time.Hour {
 			t.Errorf("accepted %+v", o)
 		}
-		if _, err := ctap2.MarshalRequest(ctap2.CmdGetAssertion, o.Request("example.org", make([]byte, 32), o.Allow)); err != nil {
+		request := o.Request("example.org", make([]byte, 32), o.Allow)
+		if request.Extensions, err = o.Extensions(modern); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ctap2.MarshalRequest(ctap2.CmdGetAssertion, request); err != nil {
 			t.Error(err)
 		}
 	})

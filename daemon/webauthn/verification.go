@@ -39,9 +39,9 @@ func (v Verification) decide(info *ctap2.Info, r Requirement, protected bool) (V
 	return v, fmt.Errorf("%w: it cannot verify the person", ErrUnsupported)
 }
 
-// forPRF is a requirement together with the extension prf: of a credential's two secrets it
-// is for the one of a verified person (WebAuthn Level 3, section 10.1.4).
-func (r Requirement) forPRF() Requirement {
+// ifAble is a requirement together with an extension for verified persons, as prf is: of a
+// credential's two secrets it is for theirs (WebAuthn Level 3, section 10.1.4).
+func (r Requirement) ifAble() Requirement {
 	if r == Discouraged {
 		return Preferred
 	}
@@ -60,7 +60,7 @@ func (o *CreationOptions) Verification(info *ctap2.Info) (Verification, error) {
 	protected := (v.BuiltIn || pin) && (!notRequired || o.residentKey(info))
 	r := o.UserVerification
 	if o.PRFEval != nil && info.HasExtension(ctap2.ExtensionHMACSecretMC) {
-		r = r.forPRF()
+		r = r.ifAble()
 	}
 	return v.decide(info, r, protected)
 }
@@ -69,8 +69,10 @@ func (o *CreationOptions) Verification(info *ctap2.Info) (Verification, error) {
 // [ErrPINNotSet] or [ErrUnsupported] when it must and cannot.
 func (o *RequestOptions) Verification(info *ctap2.Info) (Verification, error) {
 	r := o.UserVerification
-	if o.PRF != nil && info.HasExtension(ctap2.ExtensionHMACSecret) {
-		r = r.forPRF()
+	extension, array := LargeBlobs(info)
+	// CTAP 2.3, sections 6.10.2 and 12.4: who writes a blob is verified.
+	if o.PRF != nil && info.HasExtension(ctap2.ExtensionHMACSecret) || o.LargeBlob.Writes() && (extension || array) {
+		r = r.ifAble()
 	}
 	return capable(info).decide(info, r, false)
 }

@@ -6,10 +6,3 @@ import "context"
 func (d *Device) AttachTo(ctx context.Context, controller string) (*Attachment, error) {
 	return d.attach(ctx, controller)
 }
-
-// Limits for the tests.
-const (
-	MaxPending  = maxPending
-	MaxTransfer = maxTransfer
-	QueueLength = queueLength
-)

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 missing=
-for tool in qemu-system-x86_64 busybox cpio xz python3 depmod fido2-token fido2-cred ssh-keygen udevadm; do
+for tool in qemu-system-x86_64 busybox cpio xz python3 depmod fido2-token fido2-cred ssh-keygen udevadm gcc; do
 	PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 /usr/bin/python3 -c 'import fido2' 2>/dev/null || missing="$missing python3-fido2"
@@ -20,6 +20,8 @@ export PATH=$PATH:/usr/sbin:/sbin
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/fobd-vm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 make -s build BIN="$work/bin"
+# The build with karalabe/hid, for usbip_test.go.
+CGO_ENABLED=1 go build -tags libusb -o "$work/bin/fobd-libusb" ./cmd/fobd
 for test in testdata/vm hid/uhid hid; do
 	CGO_ENABLED=0 go test -c -tags vm -o "$work/${test//\//-}.test" "./$test"
 done

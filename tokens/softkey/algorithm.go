@@ -9,9 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"math/big"
@@ -23,33 +21,21 @@ import (
 	"github.com/fobd/fobd/ctap2/cose"
 )
 
-// Algorithms that name their curve (RFC 9864, section 2), and those of post-quantum cryptography
-// (RFC 9964).
-const (
-	algESP256  cose.Algorithm = -9
-	algEd25519 cose.Algorithm = -19
-	algMLDSA44 cose.Algorithm = -48
-	algMLDSA65 cose.Algorithm = -49
-	algMLDSA87 cose.Algorithm = -50
-	algESP384  cose.Algorithm = -51
-	algESP512  cose.Algorithm = -52
-)
-
 // algorithms are all that a credential can have. An id holds the place of its algorithm here: a new
 // one goes to the end.
 var algorithms = []cose.Algorithm{
 	cose.ES256, cose.EdDSA, cose.ES384, cose.RS256,
-	cose.ES512, algEd25519, algESP256, algESP384, algESP512, algMLDSA44, algMLDSA65, algMLDSA87,
+	cose.ES512, cose.Ed25519, cose.ESP256, cose.ESP384, cose.ESP512, cose.MLDSA44, cose.MLDSA65, cose.MLDSA87,
 }
 
 // classical are the algorithms of before post-quantum cryptography, in the order of preference.
 var classical = []cose.Algorithm{
 	cose.ES256, cose.EdDSA, cose.ES384, cose.RS256,
-	cose.ES512, algEd25519, algESP256, algESP384, algESP512,
+	cose.ES512, cose.Ed25519, cose.ESP256, cose.ESP384, cose.ESP512,
 }
 
 // postQuantum are the algorithms of ML-DSA (FIPS 204), the smallest first.
-var postQuantum = []cose.Algorithm{algMLDSA44, algMLDSA65, algMLDSA87}
+var postQuantum = []cose.Algorithm{cose.MLDSA44, cose.MLDSA65, cose.MLDSA87}
 
 // Algorithms returns all algorithms that a [Config] may ask for, in the order of preference: those
 // of ML-DSA come last.
@@ -58,11 +44,11 @@ func Algorithms() []cose.Algorithm { return slices.Concat(classical, postQuantum
 // curveOf gives the curve of an ECDSA algorithm, nil for another one.
 func curveOf(alg cose.Algorithm) elliptic.Curve {
 	switch alg {
-	case cose.ES256, algESP256:
+	case cose.ES256, cose.ESP256:
 		return elliptic.P256()
-	case cose.ES384, algESP384:
+	case cose.ES384, cose.ESP384:
 		return elliptic.P384()
-	case cose.ES512, algESP512:
+	case cose.ES512, cose.ESP512:
 		return elliptic.P521()
 	}
 	return nil
@@ -71,11 +57,11 @@ func curveOf(alg cose.Algorithm) elliptic.Curve {
 // parametersOf gives the parameter set of an ML-DSA algorithm.
 func parametersOf(alg cose.Algorithm) (p mldsa.Parameters, ok bool) {
 	switch alg {
-	case algMLDSA44:
+	case cose.MLDSA44:
 		return mldsa.MLDSA44(), true
-	case algMLDSA65:
+	case cose.MLDSA65:
 		return mldsa.MLDSA65(), true
-	case algMLDSA87:
+	case cose.MLDSA87:
 		return mldsa.MLDSA87(), true
 	}
 	return mldsa.Parameters{}, false
@@ -101,9 +87,9 @@ func generate(alg cose.Algorithm, random io.Reader) (private []byte, signer cryp
 		return nil, nil, errors.New("softkey: no valid private key in 64 tries")
 	}
 	switch alg {
-	case cose.EdDSA, algEd25519:
+	case cose.EdDSA, cose.Ed25519:
 		private = make([]byte, ed25519.SeedSize)
-	case algMLDSA44, algMLDSA65, algMLDSA87:
+	case cose.MLDSA44, cose.MLDSA65, cose.MLDSA87:
 		private = make([]byte, mldsa.PrivateKeySize)
 	case cose.RS256:
 		key, err := rsa.GenerateKey(crand.Reader, 2048)
@@ -133,7 +119,7 @@ func parse(alg cose.Algorithm, private []byte) (crypto.Signer, error) {
 		return mldsa.NewPrivateKey(parameters, private)
 	}
 	switch alg {
-	case cose.EdDSA, algEd25519:
+	case cose.EdDSA, cose.Ed25519:
 		if len(private) != ed25519.SeedSize {
 			return nil, errors.New("softkey: Ed25519 seed of wrong length")
 		}
@@ -184,9 +170,9 @@ func sign(signer crypto.Signer, alg cose.Algorithm, parts ...[]byte) ([]byte, er
 func digest(alg cose.Algorithm, parts [][]byte) []byte {
 	var h hash.Hash
 	switch alg {
-	case cose.ES384, algESP384:
+	case cose.ES384, cose.ESP384:
 		h = sha512.New384()
-	case cose.ES512, algESP512:
+	case cose.ES512, cose.ESP512:
 		h = sha512.New()
 	default:
 		h = sha256.New()
@@ -199,30 +185,9 @@ func digest(alg cose.Algorithm, parts [][]byte) []byte {
 
 // publicKey gives the COSE_Key of a signer in canonical CBOR, labelled with alg.
 func publicKey(signer crypto.Signer, alg cose.Algorithm) ([]byte, error) {
-	label := alg
-	switch alg {
-	case algESP256:
-		label = cose.ES256
-	case algESP384:
-		label = cose.ES384
-	case algESP512:
-		label = cose.ES512
-	case algEd25519:
-		label = cose.EdDSA
-	case algMLDSA44, algMLDSA65, algMLDSA87:
-		key, ok := signer.(*mldsa.PrivateKey)
-		if !ok {
-			return nil, fmt.Errorf("softkey: %T is no ML-DSA key", signer)
-		}
-		// RFC 9964, section 3: kty AKP (7), the algorithm, and the public key in -1.
-		pub := key.PublicKey().Bytes()
-		out := append(make([]byte, 0, len(pub)+10), 0xA3, 0x01, 0x07, 0x03, 0x38, byte(-1-alg), 0x20, 0x59)
-		return append(binary.BigEndian.AppendUint16(out, uint16(len(pub))), pub...), nil
-	}
-	key, err := cose.FromPublic(signer.Public(), label)
+	key, err := cose.FromPublic(signer.Public(), alg)
 	if err != nil {
 		return nil, err
 	}
-	key.Alg = alg // the same key under the name that says the curve
 	return key.AppendTo(make([]byte, 0, 80)), nil
 }

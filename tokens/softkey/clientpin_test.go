@@ -98,7 +98,7 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 	}{
 		"none":          {0, rpID, ctap2.ErrInvalidParameter},
 		"no RP":         {ctap2.PermissionGetAssertion, "", ctap2.ErrMissingParameter},
-		"not had":       {ctap2.PermissionConfig, rpID, ctap2.ErrUnauthorizedPermission},
+		"not had":       {ctap2.PermissionLargeBlobWrite, rpID, ctap2.ErrUnauthorizedPermission},
 		"one of them":   {ctap2.PermissionGetAssertion | ctap2.PermissionBioEnrollment, rpID, ctap2.ErrUnauthorizedPermission},
 		"all undefined": {0x80, rpID, 0},
 	} {

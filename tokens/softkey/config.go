@@ -114,7 +114,7 @@ func (a *Authenticator) setMinPINLength(raw ctap2.RawMessage) error {
 	}
 	// Step 5: where the key tells pinComplexityPolicy. Whether the PIN follows the policy is not known
 	// any more.
-	if set(params.PINComplexityPolicy) && a.traits.extension(ctap2.ExtensionPINComplexityPolicy) && !c.PINComplexityPolicy {
+	if set(params.PINComplexityPolicy) && a.traits.extension(ctap2.ExtensionPINComplexityPolicy) && !a.complexPIN() {
 		c.PINComplexityPolicy = true
 		c.ForcePINChange = c.ForcePINChange || a.state.pin.set()
 	}
@@ -151,7 +151,7 @@ func (a *Authenticator) endTokens() {
 	clear(a.volatile.tokens)
 }
 
-// enableLongTouch: CTAP 2.3, section 6.11.5, enableLongTouchForReset.
+// enableLongTouch: CTAP 2.3, section 6.11, enableLongTouchForReset. It can't be taken back but by a reset.
 func (a *Authenticator) enableLongTouch() error {
 	c := a.configured()
 	if c.LongTouchForReset {

@@ -2,7 +2,9 @@ package softkey
 
 import (
 	"bytes"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/cose"
@@ -27,7 +29,8 @@ func (a *Authenticator) next(l *listing) *credential {
 }
 
 // credentialManagement answers authenticatorCredentialManagement (CTAP 2.3, section 6.8), and its
-// prototype of before CTAP 2.1, which has no updateUserInformation.
+// prototype of before CTAP 2.1. That had no updateUserInformation, but real keys have it in both, and
+// libfido2 up to 1.14 asks for nothing but the prototype.
 func (a *Authenticator) credentialManagement(c *command, r *ctap2.CredentialManagementRequest) ([]byte, error) {
 	preview := c.cmd == ctap2.CmdCredentialManagementPreview
 	if preview && !a.traits.has(ctap2.OptionCredMgmtPreview) || !preview && !a.traits.has(ctap2.OptionCredMgmt) {
@@ -43,15 +46,11 @@ func (a *Authenticator) credentialManagement(c *command, r *ctap2.CredentialMana
 	case ctap2.SubEnumerateCredentialsGetNext:
 		a.volatile.sequences.credentials = credentials
 		return a.nextCredential(credentials)
-	case ctap2.SubGetCredsMetadata, ctap2.SubEnumerateRPsBegin, ctap2.SubEnumerateCredentialsBegin, ctap2.SubDeleteCredential:
-	case ctap2.SubUpdateUserInformation:
-		if preview {
-			return nil, ctap2.ErrInvalidSubcommand
-		}
-	default:
-		return nil, ctap2.ErrInvalidSubcommand
+	case ctap2.SubGetCredsMetadata, ctap2.SubEnumerateRPsBegin, ctap2.SubEnumerateCredentialsBegin,
+		ctap2.SubDeleteCredential, ctap2.SubUpdateUserInformation:
+		return a.manageCredentials(r, preview)
 	}
-	return a.manageCredentials(r, preview)
+	return nil, ctap2.ErrInvalidSubcommand
 }
 
 // manageCredentials makes the checks that all subcommands have which begin something
@@ -137,7 +136,7 @@ func (a *Authenticator) enumerateRPs(by authorization) ([]byte, error) {
 		return nil, ctap2.ErrNoCredentials
 	}
 	a.volatile.sequences.rps = &listing{left: list[1:], began: by, since: a.now()}
-	response, total := rpResponse(list[0]), uint(len(list))
+	response, total := a.rpResponse(list[0]), uint(len(list))
 	response.TotalRPs = &total
 	return ctap2.MarshalResponse(response)
 }
@@ -149,11 +148,33 @@ func (a *Authenticator) nextRP(l *listing) ([]byte, error) {
 		a.volatile.sequences.rps = nil
 		return nil, ctap2.ErrNotAllowed
 	}
-	return ctap2.MarshalResponse(rpResponse(c))
+	return ctap2.MarshalResponse(a.rpResponse(c))
 }
 
-func rpResponse(c *credential) *ctap2.CredentialManagementResponse {
-	return &ctap2.CredentialManagementResponse{RP: &ctap2.RP{ID: c.RPID}, RPIDHash: c.rpIDHash[:]}
+func (a *Authenticator) rpResponse(c *credential) *ctap2.CredentialManagementResponse {
+	id := c.RPID
+	if a.cfg.ShortRPIDs {
+		id = shortRPID(id)
+	}
+	return &ctap2.CredentialManagementResponse{RP: &ctap2.RP{ID: id}, RPIDHash: c.rpIDHash[:]}
+}
+
+// shortRPID is an RP ID as keys keep it that have little room: the scheme, if there is one, an ellipsis
+// and the end, in 32 bytes (CTAP 2.3, section 6.8.7).
+func shortRPID(id string) string {
+	const room, ellipsis = 32, "\u2026"
+	if len(id) <= room {
+		return id
+	}
+	scheme := min(strings.IndexByte(id, ':')+1, room)
+	if room-scheme < len(ellipsis) {
+		return id[:scheme]
+	}
+	end := id[len(id)-(room-scheme-len(ellipsis)):]
+	for len(end) > 0 && !utf8.RuneStart(end[0]) {
+		end = end[1:]
+	}
+	return id[:scheme] + ellipsis + end
 }
 
 // enumerateCredentials: CTAP 2.3, section 6.8.4, enumerateCredentialsBegin.
@@ -215,7 +236,7 @@ func (a *Authenticator) credentialResponse(c *credential) (*ctap2.CredentialMana
 		response.LargeBlobKey = c.LargeBlobKey
 	}
 	if a.traits.extension(ctap2.ExtensionThirdPartyPayment) {
-		response.ThirdPartyPayment = &c.ThirdPartyPayment // section 12.8
+		response.ThirdPartyPayment = &c.ThirdPartyPayment
 	}
 	return response, nil
 }

@@ -115,6 +115,19 @@ func TestNoCredentialsToManage(t *testing.T) {
 	wantStatus(t, m.update([]byte("x"), ctap2.User{ID: []byte("x")}), ctap2.ErrNoCredentials)
 }
 
+// TestManagementOfAFreshKeyNeedsAPIN is CTAP 2.3, sections 6.7.4 and 6.8.2, each step 1: other than
+// configuration and large blobs they are never free.
+func TestManagementOfAFreshKeyNeedsAPIN(t *testing.T) {
+	m := manage(t, softkey.Config{Profile: softkey.ProfileFIDO23Bio}, 0)
+	_, err := m.credentials(ctap2.SubGetCredsMetadata, nil)
+	wantStatus(t, err, ctap2.ErrPUATRequired)
+	wantStatus(t, m.delete([]byte("x")), ctap2.ErrPUATRequired)
+	_, err = m.fingers(ctap2.SubEnrollBegin, nil)
+	wantStatus(t, err, ctap2.ErrPUATRequired)
+	_, err = m.fingers(ctap2.SubEnumerateEnrollments, nil)
+	wantStatus(t, err, ctap2.ErrPUATRequired)
+}
+
 func TestDeletedCredentialIsGone(t *testing.T) {
 	store := &flaky{left: -1}
 	m := manage(t, softkey.Config{Store: store, MaxCredentials: 3}, 0)
@@ -392,7 +405,11 @@ func TestPrototypeOfCredentialManagement(t *testing.T) {
 		}
 		m.token = tokenFor(t, m.c, ctap2.TokenRequest{Legacy: true})
 	}
-	wantStatus(t, m.update(id, ctap2.User{ID: []byte("a")}), ctap2.ErrInvalidSubcommand)
+	// What libfido2 does: the prototype's command with a token of CTAP 2.1.
+	m.allow(ctap2.PermissionCredentialManagement)
+	if err := m.update(id, ctap2.User{ID: []byte("a"), Name: "Ann"}); err != nil || m.a.Credentials()[0].User.Name != "Ann" {
+		t.Errorf("an update by the prototype: %v, %+v", err, m.a.Credentials())
+	}
 	// A token that is an RP's because it was asked for so is none of a prototype's platform.
 	m.allow(ctap2.PermissionMakeCredential | ctap2.PermissionGetAssertion)
 	wantStatus(t, m.delete(id), ctap2.ErrPINAuthInvalid)
@@ -413,6 +430,42 @@ func TestKeysWithoutCredentialManagement(t *testing.T) {
 			r := &ctap2.CredentialManagementRequest{Subcommand: ctap2.SubGetCredsMetadata}
 			if err := exchange(t, a, cmd, r, nil); !errors.Is(err, ctap2.ErrInvalidCommand) {
 				t.Errorf("%s, %v: %v, want INVALID_COMMAND", profile, cmd, err)
+			}
+		}
+	}
+}
+
+// TestShortRPIDs is CTAP 2.3, section 6.8.7.
+func TestShortRPIDs(t *testing.T) {
+	for id, want := range map[string]string{
+		"example.org":                              "example.org",
+		"a.host.of.thirty-two-bytes.co.uk":         "a.host.of.thirty-two-bytes.co.uk",
+		"a.host.of.thirty-three-bytes.c.uk":        "\u2026st.of.thirty-three-bytes.c.uk",
+		"ssh:a.long.name.of.a.host.in.example.org": "ssh:\u2026.of.a.host.in.example.org",
+		strings.Repeat("s", 31) + ":host":          strings.Repeat("s", 31) + ":",
+		strings.Repeat("s", 40) + ":host":          strings.Repeat("s", 32),
+		strings.Repeat("é", 20):                    "\u2026" + strings.Repeat("é", 14),
+	} {
+		for _, short := range []bool{false, true} {
+			m := manage(t, softkey.Config{ShortRPIDs: short}, 0)
+			m.resident(id, "a")
+			m.protect(ctap2.PermissionCredentialManagement)
+			got, err := m.credentials(ctap2.SubEnumerateRPsBegin, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wanted := id
+			if short {
+				wanted = want
+			}
+			if got.RP.ID != wanted {
+				t.Errorf("the RP ID is %q, want %q", got.RP.ID, wanted)
+			}
+			if hash := sha256.Sum256([]byte(id)); !bytes.Equal(got.RPIDHash, hash[:]) {
+				t.Errorf("the hash of %q is %x", id, got.RPIDHash)
+			}
+			if list := m.a.Credentials(); list[0].RPID != id {
+				t.Errorf("the key keeps %q, want %q", list[0].RPID, id)
 			}
 		}
 	}

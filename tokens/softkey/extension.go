@@ -27,20 +27,33 @@ func (a *Authenticator) creationExtensions(r *ctap2.MakeCredentialRequest) *crea
 		return x
 	}
 	x.in = *r.Extensions
-	for name, drop := range map[string]func(){
-		ctap2.ExtensionCredProtect:         func() { x.in.CredProtect = 0 },
-		ctap2.ExtensionCredBlob:            func() { x.in.CredBlob = nil },
-		ctap2.ExtensionLargeBlobKey:        func() { x.in.LargeBlobKey = nil },
-		ctap2.ExtensionLargeBlob:           func() { x.in.LargeBlob = nil },
-		ctap2.ExtensionMinPINLength:        func() { x.in.MinPINLength = nil },
-		ctap2.ExtensionPINComplexityPolicy: func() { x.in.PINComplexityPolicy = nil },
-		ctap2.ExtensionHMACSecret:          func() { x.in.HMACSecret = nil },
-		ctap2.ExtensionHMACSecretMC:        func() { x.in.HMACSecretMC = nil },
-		ctap2.ExtensionThirdPartyPayment:   func() { x.in.ThirdPartyPayment = nil },
-	} {
-		if !a.traits.extension(name) {
-			drop()
-		}
+	has := a.traits.extension
+	if !has(ctap2.ExtensionCredProtect) {
+		x.in.CredProtect = 0
+	}
+	if !has(ctap2.ExtensionCredBlob) {
+		x.in.CredBlob = nil
+	}
+	if !has(ctap2.ExtensionLargeBlobKey) {
+		x.in.LargeBlobKey = nil
+	}
+	if !has(ctap2.ExtensionLargeBlob) {
+		x.in.LargeBlob = nil
+	}
+	if !has(ctap2.ExtensionMinPINLength) {
+		x.in.MinPINLength = nil
+	}
+	if !has(ctap2.ExtensionPINComplexityPolicy) {
+		x.in.PINComplexityPolicy = nil
+	}
+	if !has(ctap2.ExtensionHMACSecret) {
+		x.in.HMACSecret = nil
+	}
+	if !has(ctap2.ExtensionHMACSecretMC) {
+		x.in.HMACSecretMC = nil
+	}
+	if !has(ctap2.ExtensionThirdPartyPayment) {
+		x.in.ThirdPartyPayment = nil
 	}
 	return x
 }
@@ -101,14 +114,16 @@ func (x *creation) apply(a *Authenticator, made *credential) error {
 	if set(x.in.HMACSecret) {
 		made.HMACSecret, x.outputs.HMACSecret, x.any = true, yes(true), true
 	}
+	if x.in.HMACSecretMC != nil && !made.HMACSecret {
+		return ctap2.ErrMissingParameter // section 12.8
+	}
 	made.ThirdPartyPayment = set(x.in.ThirdPartyPayment) // section 12.9: no output
 	return nil
 }
 
-// secrets answers hmac-secret-mc, which needs the credential's private key (CTAP 2.3, section 12.8). Without
-// hmac-secret in the same request it is ignored.
+// secrets answers hmac-secret-mc, which needs the credential's private key (CTAP 2.3, section 12.8).
 func (x *creation) secrets(a *Authenticator, made *credential, uv bool) error {
-	if x.in.HMACSecretMC == nil || !made.HMACSecret {
+	if x.in.HMACSecretMC == nil {
 		return nil
 	}
 	s, err := a.decryptSalts(x.in.HMACSecretMC, true)
@@ -171,19 +186,20 @@ func (a *Authenticator) assertionExtensions(r *ctap2.GetAssertionRequest) (*ctap
 		return nil, nil
 	}
 	x := *r.Extensions
-	if !a.traits.extension(ctap2.ExtensionCredBlob) {
+	has := a.traits.extension
+	if !has(ctap2.ExtensionCredBlob) {
 		x.CredBlob = nil
 	}
-	if !a.traits.extension(ctap2.ExtensionLargeBlobKey) {
+	if !has(ctap2.ExtensionLargeBlobKey) {
 		x.LargeBlobKey = nil
 	}
-	if !a.traits.extension(ctap2.ExtensionLargeBlob) {
+	if !has(ctap2.ExtensionLargeBlob) {
 		x.LargeBlob = nil
 	}
-	if !a.traits.extension(ctap2.ExtensionHMACSecret) {
+	if !has(ctap2.ExtensionHMACSecret) {
 		x.HMACSecret = nil
 	}
-	if !a.traits.extension(ctap2.ExtensionThirdPartyPayment) {
+	if !has(ctap2.ExtensionThirdPartyPayment) {
 		x.ThirdPartyPayment = nil
 	}
 	// CTAP 2.3, section 12.4: one of reading and writing, and a size with what is written.
@@ -198,7 +214,7 @@ func (a *Authenticator) assertionExtensions(r *ctap2.GetAssertionRequest) (*ctap
 // person must have been verified, as for the array of section 6.10.
 func (a *Authenticator) writeBlob(c *credential, s *remaining) (*credential, bool, error) {
 	in := s.extensions.LargeBlob
-	if len(s.request.AllowList) != 1 || !c.LargeBlob || len(*in.Write) > a.traits.maxLargeBlobs || a.protected() && !s.uv {
+	if len(s.request.AllowList) != 1 || !c.LargeBlob || len(*in.Write) > a.maxBlob(c) || a.protected() && !s.uv {
 		return c, false, nil
 	}
 	changed := *c
@@ -207,6 +223,16 @@ func (a *Authenticator) writeBlob(c *credential, s *remaining) (*credential, boo
 		return c, false, err
 	}
 	return &changed, true, nil
+}
+
+// maxBlob is how long the large blob of a credential may be: reading it takes a message that holds
+// the signature and the rest of an assertion too.
+func (a *Authenticator) maxBlob(c *credential) int {
+	const rest = 1000
+	if parameters, ok := parametersOf(c.Alg); ok {
+		return min(a.traits.maxLargeBlobs, MaxMsgSize-rest-parameters.SignatureSize())
+	}
+	return a.traits.maxLargeBlobs
 }
 
 // asserted gives the outputs of the extensions for one credential: those that are signed, in

@@ -1,6 +1,7 @@
 package softkey
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -216,7 +217,7 @@ func (s *FileStore) load(apply func(record []byte) error) error {
 	if info.Size() > maxStateFile {
 		return fmt.Errorf("%d bytes are too many", info.Size())
 	}
-	r := io.NewSectionReader(s.file, 0, info.Size())
+	r := bufio.NewReaderSize(io.NewSectionReader(s.file, 0, info.Size()), 1<<16)
 	magic := make([]byte, len(fileMagic))
 	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != fileMagic {
 		return errors.New("not a state file")

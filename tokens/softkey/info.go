@@ -115,7 +115,7 @@ func (a *Authenticator) limits(i *ctap2.Info) {
 		i.MaxRPIDsForSetMinPINLength = &most
 	}
 	i.VendorPrototypeConfigCommands = slices.Sorted(maps.Keys(a.cfg.VendorCommands))
-	i.Certifications = maps.Clone(t.certifications)
+	i.Certifications = maps.Clone(a.cfg.Certifications)
 	room := uint(max(0, a.cfg.MaxCredentials-a.state.discoverable.len()))
 	i.RemainingDiscoverableCredentials = &room
 }
@@ -123,7 +123,11 @@ func (a *Authenticator) limits(i *ctap2.Info) {
 // lately are the members that came with CTAP 2.2 and 2.3.
 func (a *Authenticator) lately(i *ctap2.Info) {
 	t := a.traits
-	i.AttestationFormats = a.attestationFormats()
+	for _, format := range a.attestationFormats() {
+		if format != ctap2.FormatNone { // every key can do without: none is never listed
+			i.AttestationFormats = append(i.AttestationFormats, format)
+		}
+	}
 	if t.sensor {
 		count := a.volatile.uvSincePIN
 		i.UVCountSinceLastPINEntry = &count
@@ -133,6 +137,7 @@ func (a *Authenticator) lately(i *ctap2.Info) {
 	}
 	i.TransportsForReset = []string{"usb"}
 	i.PINComplexityPolicy = yes(a.complexPIN())
+	i.PINComplexityPolicyURL = []byte(a.cfg.PINPolicyURL)
 	i.MaxPINLength = maxPINLength
 	for _, s := range t.configCommands {
 		i.AuthenticatorConfigCommands = append(i.AuthenticatorConfigCommands, uint(s))

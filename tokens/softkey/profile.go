@@ -58,7 +58,6 @@ type traits struct {
 	tellsMessageSize  bool
 	tellsLimits       bool // CTAP 2.1: list count, id length, algorithms, transports, minPINLength …
 	tellsAttestations bool // CTAP 2.2 and 2.3: attestationFormats, maxPINLength, transportsForReset …
-	certifications    map[string]uint64
 	configCommands    []ctap2.ConfigSubcommand
 	longTouch         bool // can ask for a long touch before a reset
 	sensor            bool // learns fingers
@@ -72,9 +71,6 @@ func (t *traits) has(option string) bool { return slices.Contains(t.options, opt
 // extension reports whether the profile has an extension.
 func (t *traits) extension(name string) bool { return slices.Contains(t.extensions, name) }
 
-// tokens reports whether PIN/UV auth tokens have permissions (CTAP 2.1).
-func (t *traits) tokens() bool { return t.has(ctap2.OptionPINUVAuthToken) }
-
 // ctap20 reports whether the profile is of before CTAP 2.1.
 func (t *traits) ctap20() bool { return !slices.Contains(t.versions, ctap2.VersionFIDO21) }
 
@@ -84,6 +80,14 @@ func (t *traits) protocol(p ctap2.PINUVProtocol) bool { return slices.Contains(t
 // configSubcommand reports whether the profile has a subcommand of authenticatorConfig.
 func (t *traits) configSubcommand(s ctap2.ConfigSubcommand) bool {
 	return slices.Contains(t.configCommands, s)
+}
+
+// useLargeBlobArray replaces the extension largeBlob, where there is one, by what CTAP 2.1 had.
+func (t *traits) useLargeBlobArray() {
+	if at := slices.Index(t.extensions, ctap2.ExtensionLargeBlob); at >= 0 {
+		t.extensions[at] = ctap2.ExtensionLargeBlobKey
+		t.options = append(t.options, ctap2.OptionLargeBlobs)
+	}
 }
 
 func traitsOf(p Profile) (*traits, error) {
@@ -126,7 +130,6 @@ func traitsOf(p Profile) (*traits, error) {
 			maxMsgSize: 1280, tellsMessageSize: true, tellsLimits: true,
 			maxListCount: 8, maxCredentialID: 128, maxCredBlob: 32, maxLargeBlobs: 4096, maxRPIDs: 1, maxCredentials: 100,
 			firmware:       0x050700,
-			certifications: map[string]uint64{"FIDO": 2}, // FIDO Authenticator Certification, level 1+
 			configCommands: []ctap2.ConfigSubcommand{ctap2.SubEnableEnterpriseAttestation, ctap2.SubToggleAlwaysUV, ctap2.SubSetMinPINLength},
 			selection:      true,
 		}, nil
@@ -146,7 +149,6 @@ func traitsOf(p Profile) (*traits, error) {
 			algorithms: classical,
 			maxMsgSize: MaxMsgSize, tellsMessageSize: true, tellsLimits: true, tellsAttestations: true,
 			maxListCount: 64, maxCredentialID: 512, maxCredBlob: 64, maxLargeBlobs: 4096, maxRPIDs: 8, maxCredentials: DefaultMaxCredentials,
-			certifications: map[string]uint64{"FIDO": 2},
 			configCommands: []ctap2.ConfigSubcommand{
 				ctap2.SubEnableEnterpriseAttestation, ctap2.SubToggleAlwaysUV, ctap2.SubSetMinPINLength, ctap2.SubEnableLongTouchForReset,
 			},

@@ -1,5 +1,6 @@
 // Package softkey is an emulated FIDO authenticator: CTAP1/U2F and CTAP2 messages in,
-// messages out (CTAP 2.2, sections 6 and 10; FIDO U2F Raw Message Formats 1.2).
+// messages out (CTAP 2.3, sections 6, 7, 10 and 12; FIDO U2F Raw Message Formats 1.2). A [Profile]
+// says of which generation.
 //
 // It is for tests, for CI, and for whoever needs a key that behaves like a real one.
 // It knows no transport: hid/ctaphid puts it on the wire. It gives no protection
@@ -56,7 +57,7 @@ const (
 	AttestationFIDOU2F Attestation = "fido-u2f"
 )
 
-// Config says what kind of key an [Authenticator] is. The zero value is a CTAP 2.1 and
+// Config says what kind of key an [Authenticator] is. The zero value is a CTAP 2.3 and
 // U2F key in memory without built-in user verification, touched at once.
 type Config struct {
 	// AAGUID identifies the model; zero means [DefaultAAGUID].
@@ -94,15 +95,22 @@ type Config struct {
 	// AlwaysUV asks for user verification even if the platform does not (CTAP 2.2,
 	// section 6.4, option alwaysUv).
 	AlwaysUV bool
+	// LargeBlobArray gives [ProfileFIDO23] and [ProfileFIDO23Bio] the large blobs of CTAP 2.1, with
+	// the command authenticatorLargeBlobs and the extension largeBlobKey, in the place of the extension
+	// largeBlob; a key has one of both (CTAP 2.3, section 12.4).
+	LargeBlobArray bool
 	// NoMcGaWithPIN lets a PIN not authorize makeCredential and getAssertion, only the sensor
 	// (CTAP 2.3, section 6.4, option noMcGaPermissionsWithClientPin).
 	NoMcGaWithPIN bool
-	// MaxCredentials is the room for discoverable credentials; 0 means
-	// [DefaultMaxCredentials].
+	// MaxCredentials is the room for discoverable credentials; 0 means as many as the profile
+	// has, [DefaultMaxCredentials] with CTAP 2.3.
 	MaxCredentials int
 	// PINComplexity refuses new PINs that are one character repeated or a sequence such as 1234,
 	// as authenticatorConfig may ask for later too (CTAP 2.3, section 6.4, pinComplexityPolicy).
 	PINComplexity bool
+	// PINPolicyURL is told by getInfo, for people who want to know what PINs the key takes (CTAP
+	// 2.3, section 6.4, pinComplexityPolicyURL); empty for none.
+	PINPolicyURL string
 	// MinPINLength is in code points, 4 to 63; 0 means 4, the least that CTAP 2.2,
 	// section 6.5.1 allows.
 	MinPINLength uint
@@ -110,6 +118,9 @@ type Config struct {
 	Transports []string
 	// FirmwareVersion is told by getInfo; 0 leaves it out.
 	FirmwareVersion uint
+	// ShortRPIDs makes credential management tell RP IDs as keys with little room do: in at most
+	// 32 bytes (CTAP 2.3, section 6.8.7).
+	ShortRPIDs bool
 	// LockAlwaysUV keeps alwaysUv on once it is (CTAP 2.3, section 6.11.2, step 2.2).
 	LockAlwaysUV bool
 	// SamplesPerFinger is how many good samples the sensor wants of a finger; 0 means
@@ -121,6 +132,9 @@ type Config struct {
 	// the parameter 0x02 in CBOR, nil when there is none; its error is answered by the
 	// status in it. It must not call methods of the key.
 	VendorCommands map[uint64]func(data []byte) error
+	// Certifications are told by getInfo from [ProfileFIDO21] on (CTAP 2.3, section 6.4); an emulated
+	// key has none but for tests.
+	Certifications map[string]uint64
 	// OnPrompt, if not nil, is called when the key begins to blink, and with
 	// a nil prompt when it ends. A U2F request blinks while the client repeats it. It must
 	// return at once; it may call the methods that only look ([Authenticator.Info],
@@ -177,6 +191,9 @@ func New(cfg Config) (*Authenticator, error) {
 	traits, err := traitsOf(cfg.Profile)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.LargeBlobArray {
+		traits.useLargeBlobArray()
 	}
 	if cfg.CTAP2Only {
 		traits.u2f = false
@@ -293,6 +310,9 @@ func (a *Authenticator) powerUp() {
 	a.user.forget()
 	a.renewTokens()
 }
+
+// Profile tells what kind of key it is.
+func (a *Authenticator) Profile() Profile { return a.cfg.Profile }
 
 // Wink notes that the client asked the key to show itself; see [Authenticator.Winked].
 func (a *Authenticator) Wink() {

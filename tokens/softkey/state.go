@@ -35,7 +35,6 @@ type state struct {
 
 	aead        cipher.AEAD // for ids
 	attestation *attestation
-	enterprise  *enterpriseAttestation // made when it is first asked for
 }
 
 // root is made once, and again by a reset, which ends all credentials.

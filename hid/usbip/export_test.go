@@ -1,0 +1,8 @@
+package usbip
+
+// Limits for the tests.
+const (
+	MaxPending  = maxPending
+	MaxTransfer = maxTransfer
+	QueueLength = queueLength
+)
