@@ -195,7 +195,7 @@ func TestStrangeEntriesAreKept(t *testing.T) {
 	more := append([]byte{0xA4}, append(entry[1:len(entry):len(entry)], 0x04, 0x61, 'x')...) // a member of the future
 	raws := [][]byte{
 		unhex(t, "01"), unhex(t, "a0"), unhex(t, "f6"), unhex(t, "1801"), // not even canonical
-		unhex(t, "a2 01 41 00 02 41 00"), unhex(t, "a3 01 80 02 41 00 03 00"), unhex(t, "a3 01 f5 02 f5 03 20"), entry, more,
+		unhex(t, "a2 01 41 00 02 41 00"), unhex(t, "a3 01 80 02 41 00 03 00"), unhex(t, "a3 01 f5 02 f5 03 20"), unhex(t, "a3 01 41 00 02 41 00 03 00"), entry, more,
 	}
 	array := []byte{0x80 | byte(len(raws))}
 	for _, raw := range raws {
@@ -214,7 +214,7 @@ func TestStrangeEntriesAreKept(t *testing.T) {
 	if again, err := ctap2.MarshalLargeBlobArray(entries); err != nil || !bytes.Equal(again, serialized) {
 		t.Errorf("written back as %x, %v", again, err)
 	}
-	if data, ok, err := ctap2.GetLargeBlob(entries[8:], repeat(1, 32)); err != nil || !ok || len(data) > 0 {
+	if data, ok, err := ctap2.GetLargeBlob(entries[len(entries)-1:], repeat(1, 32)); err != nil || !ok || len(data) > 0 {
 		t.Errorf("entry with a member of the future: %x, %v, %v", data, ok, err)
 	}
 	// They are still there after one of ours has been put beside them.

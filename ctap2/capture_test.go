@@ -2,6 +2,7 @@ package ctap2_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,12 @@ import (
 
 // captured gives what a real key answered, by the name of the recording.
 func captured(t *testing.T, name string) []byte {
+	t.Helper()
+	return capturedAll(t, name)[0]
+}
+
+// capturedAll gives all that a real key answered in turn, without its keepalives.
+func capturedAll(t *testing.T, name string) [][]byte {
 	t.Helper()
 	const path = "/work/shared/vectors/captures/ctaphid-wire.json"
 	data, err := os.ReadFile(path)
@@ -33,13 +40,21 @@ func captured(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	for _, m := range file.Messages {
-		if m.Name == name {
-			b, err := hex.DecodeString(m.Messages[0].Hex)
+		if m.Name != name {
+			continue
+		}
+		var all [][]byte
+		for _, message := range m.Messages {
+			if message.Cmd == "bb" {
+				continue
+			}
+			b, err := hex.DecodeString(message.Hex)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return b
+			all = append(all, b)
 		}
+		return all
 	}
 	t.Fatalf("no recording %s", name)
 	return nil
@@ -162,5 +177,105 @@ func TestCapturedU2F(t *testing.T) {
 	}
 	if a, err := assertion.ParsedAuthData(); err != nil || a.SignCount != 44 || a.Flags != ctap2.FlagUP {
 		t.Errorf("authenticator data %+v, %v", a, err)
+	}
+}
+
+// recorded is a client of a key that answers one command with what a real one answered.
+func recorded(t *testing.T, cmd ctap2.Cmd, name string) *ctap2.Client {
+	t.Helper()
+	return ctap2.NewClient(&script{answers: map[byte][][]byte{byte(cmd): capturedAll(t, name)}}, nil)
+}
+
+func TestCapturedCredentialManagement(t *testing.T) {
+	info := &ctap2.Info{Options: map[string]bool{"credMgmt": true}}
+	manager := func(name string) *ctap2.CredentialManager {
+		m, err := recorded(t, ctap2.CmdCredentialManagement, name).CredentialManager(info, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	existing, remaining, err := manager("WIREDATA_CTAP_CBOR_CREDMAN_META").Metadata(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d credentials, room for %d", existing, remaining)
+	rps, err := manager("WIREDATA_CTAP_CBOR_CREDMAN_RPLIST").RPs(t.Context())
+	if err != nil || len(rps) != 3 {
+		t.Fatalf("RPs = %v, %v", rps, err)
+	}
+	for _, rp := range rps {
+		if rp.RPIDHash != sha256.Sum256([]byte(rp.RP.ID)) {
+			t.Errorf("%q has the hash %x", rp.RP.ID, rp.RPIDHash)
+		}
+	}
+	list, err := manager("WIREDATA_CTAP_CBOR_CREDMAN_RKLIST").Credentials(t.Context(), [32]byte{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		if _, err := c.PublicKey.Public(); err != nil || len(c.User.ID) == 0 {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	t.Logf("%d credentials, the first of %q with %v", len(list), list[0].User.Name, list[0].PublicKey.Alg)
+}
+
+func TestCapturedBioEnrollment(t *testing.T) {
+	info := &ctap2.Info{Options: map[string]bool{"bioEnroll": true}}
+	enroller := func(name string) *ctap2.BioEnroller {
+		b, err := recorded(t, ctap2.CmdBioEnrollment, name).BioEnroller(info, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	sensor, err := enroller("WIREDATA_CTAP_CBOR_BIO_INFO").SensorInfo(t.Context())
+	if err != nil || sensor.Kind != ctap2.FingerprintKindTouch || sensor.MaxSamples == 0 {
+		t.Errorf("SensorInfo = %+v, %v", sensor, err)
+	}
+	list, err := enroller("WIREDATA_CTAP_CBOR_BIO_ENUM").List(t.Context())
+	if err != nil || len(list) == 0 || list[0].Name == "" {
+		t.Errorf("List = %v, %v", list, err)
+	}
+	t.Logf("%+v, %d fingerprints, the first %q", sensor, len(list), list[0].Name)
+	b := enroller("WIREDATA_CTAP_CBOR_BIO_ENROLL")
+	e, err := b.Begin(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	samples := 1
+	for ; e.Remaining > 0 && samples < 10; samples++ {
+		t.Logf("%v, %d to go", e.Status, e.Remaining)
+		if err := b.Next(t.Context(), e, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e.Remaining != 0 || e.Status != ctap2.SampleGood {
+		t.Errorf("after %d samples: %+v", samples, e)
+	}
+}
+
+func TestCapturedLargeBlobs(t *testing.T) {
+	c := recorded(t, ctap2.CmdLargeBlobs, "WIREDATA_CTAP_CBOR_LARGEBLOB_GET_ARRAY")
+	entries, stored, err := c.LargeBlobArray(t.Context(), &ctap2.Info{Options: map[string]bool{"largeBlobs": true}, MaxMsgSize: 2048})
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("%d entries of %d bytes, %v", len(entries), stored, err)
+	}
+	for i, b := range entries {
+		if !b.Known() {
+			t.Errorf("entry %d: %x", i, b.Raw)
+		}
+	}
+	again, err := ctap2.MarshalLargeBlobArray(entries)
+	if err != nil || len(again) != stored {
+		t.Errorf("written back as %d bytes of %d, %v", len(again), stored, err)
+	}
+	// Without the bytes as they came it is the same array: what real keys keep is canonical.
+	for i := range entries {
+		entries[i].Raw = nil
+	}
+	if plain, err := ctap2.MarshalLargeBlobArray(entries); err != nil || !bytes.Equal(plain, again) {
+		t.Errorf("written anew: %x, %v\nas it came:    %x", plain, err, again)
 	}
 }

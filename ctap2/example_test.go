@@ -53,3 +53,54 @@ func ExampleClient_MakeCredential() {
 	}
 	_ = register
 }
+
+// Keep a note beside a credential, in an array that holds those of other credentials too.
+func ExamplePutLargeBlob() {
+	key := make([]byte, ctap2.LargeBlobKeySize) // LargeBlobKey of the credential's assertion
+	var entries []ctap2.LargeBlob               // what Client.LargeBlobArray read
+	entries, err := ctap2.PutLargeBlob(entries, key, []byte("the spare key is under the mat"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// Client.SetLargeBlobArray writes entries. Later, and elsewhere:
+	note, ok, err := ctap2.GetLargeBlob(entries, key)
+	fmt.Println(string(note), ok, err)
+	// Output: the spare key is under the mat true <nil>
+}
+
+// List every discoverable credential of a key.
+func ExampleClient_CredentialManager() {
+	list := func(ctx context.Context, c *ctap2.Client, pin []byte) error {
+		info, err := c.GetInfo(ctx)
+		if err != nil {
+			return err
+		}
+		token, err := c.PINToken(ctx, ctap2.TokenRequest{
+			Protocol: info.Protocol(), PIN: pin, Permissions: ctap2.PermissionCredentialManagement,
+		})
+		if err != nil {
+			return err
+		}
+		defer token.Wipe()
+		m, err := c.CredentialManager(info, token)
+		if err != nil {
+			return err // ErrNotSupported: older keys can't tell
+		}
+		rps, err := m.RPs(ctx)
+		if err != nil {
+			return err
+		}
+		for _, rp := range rps {
+			credentials, err := m.Credentials(ctx, rp.RPIDHash)
+			if err != nil {
+				return err
+			}
+			for _, credential := range credentials {
+				fmt.Println(rp.RP.ID, credential.User.Name)
+			}
+		}
+		return nil
+	}
+	_ = list
+}

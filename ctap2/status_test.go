@@ -57,6 +57,7 @@ func TestCommandNames(t *testing.T) {
 	for cmd, want := range map[ctap2.Cmd]string{
 		1: "makeCredential", 2: "getAssertion", 4: "getInfo", 6: "clientPIN", 7: "reset", 8: "getNextAssertion",
 		9: "bioEnrollment", 10: "credentialManagement", 11: "selection", 12: "largeBlobs", 13: "config", 3: "command 0x03",
+		0x40: "bioEnrollment (preview)", 0x41: "credentialManagement (preview)",
 	} {
 		if got := cmd.String(); got != want {
 			t.Errorf("command %d is %q, want %q", byte(cmd), got, want)

@@ -302,7 +302,7 @@ func (s *session) salts(asserted *webauthn.Asserted, request *ctap2.GetAssertion
 	switch {
 	case options.Salt1 != nil:
 		return &webauthn.Salts{One: options.Salt1, Two: options.Salt2}, nil
-	case options.PRF == nil || !asserted.Verified || !s.info.HasExtension(ctap2.ExtensionHMACSecret):
+	case options.PRF == nil || !asserted.Verified || !s.info.HasExtension(ctap2.ExtensionHMACSecret) || !s.info.Protocol().Valid():
 		// WebAuthn Level 3, section 10.1.4: only with the secret of a verified person.
 		return nil, nil
 	case len(options.PRF.ByCredential) == 0:

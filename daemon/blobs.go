@@ -342,7 +342,10 @@ func (s *session) directBlob(ctx context.Context, what *blobAction) (*api.BlobRe
 	switch {
 	case what.direct != nil:
 		if out == nil || out.Written == nil || !*out.Written {
-			return nil, &keyError{s.key, ctap2.ErrLargeBlobStorageFull}
+			return nil, &api.Error{
+				Code: api.CodeBlobsFull, Message: fmt.Sprintf("%s did not store the large blob of %s", s.key.Name(), of.title()),
+				Hint: "write less, or register with the extension largeBlob first", Key: s.key.ID(),
+			}
 		}
 		result.Blob.Size, result.Blob.Stored = uint(*input.OriginalSize), uint(len(*input.Write))
 	case out == nil || out.Blob == nil || out.OriginalSize == nil:

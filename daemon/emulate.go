@@ -63,20 +63,9 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 	m := &c.e.emulated
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	name := r.Name
-	if name == "" {
-		name = m.free()
-	}
-	if err := checkName("the name", name); err != nil {
+	name, err := m.unused(r.Name)
+	if err != nil {
 		return nil, err
-	}
-	switch {
-	case m.closed:
-		return nil, errShuttingDown
-	case m.keys[name] != nil:
-		return nil, &api.Error{Code: api.CodeConflict, Message: "there is an emulated key called " + name, Hint: "remove it first, or choose another name"}
-	case len(m.keys) >= maxEmulated:
-		return nil, &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("there are %d emulated keys", maxEmulated), Hint: "remove one first"}
 	}
 	cfg := softkey.Config{
 		Profile:      softkey.Profile(r.Profile),
@@ -118,6 +107,25 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 	}
 	m.keys[name] = k
 	return c.emulated(k), nil
+}
+
+// unused checks the name for a new key; an empty one is chosen. m.mu is held.
+func (m *emulator) unused(name string) (string, error) {
+	if name == "" {
+		name = m.free()
+	}
+	if err := checkName("the name", name); err != nil {
+		return "", err
+	}
+	switch {
+	case m.closed:
+		return "", errShuttingDown
+	case m.keys[name] != nil:
+		return "", &api.Error{Code: api.CodeConflict, Message: "there is an emulated key called " + name, Hint: "remove it first, or choose another name"}
+	case len(m.keys) >= maxEmulated:
+		return "", &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("there are %d emulated keys", maxEmulated), Hint: "remove one first"}
+	}
+	return name, nil
 }
 
 // free returns a name that no key has.

@@ -253,6 +253,20 @@ func TestAppID(t *testing.T) {
 	}
 }
 
+// With alwaysUv there is no U2F, and that is no failure.
+func TestAppIDExcludeWithoutU2F(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.protected(softkey.Config{AlwaysUV: true})
+		p := always()
+		options := extended(excluding(&registered{ID: api.Bytes("an old one")}), `{"appidExclude":""}`)
+		r := l.registers(options, p)
+		if got := fmt.Sprint(r.ClientExtensionResults); got != "map[appidExclude:true]" {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
 // register makes a credential by U2F.
 func register(t *testing.T, a *softkey.Authenticator, appID string) *registered {
 	t.Helper()

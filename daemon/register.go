@@ -188,7 +188,9 @@ func (s *session) secretOf(ctx context.Context, created *webauthn.Created) (*cta
 // excluded refuses when the key is registered already under an AppID of U2F (WebAuthn Level 3,
 // section 10.1.2). It says so only after a touch, so that nobody learns it without the person.
 func (s *session) excluded(ctx context.Context, options *webauthn.CreationOptions) error {
-	if options.AppIDExclude == nil || len(options.Exclude) == 0 {
+	// With alwaysUv a key's U2F is off (CTAP 2.3, section 7.2.4).
+	off := s.client != nil && !s.info.Supports(ctap2.VersionU2F)
+	if options.AppIDExclude == nil || len(options.Exclude) == 0 || off {
 		return nil
 	}
 	found, err := s.u2fHas(ctx, *options.AppIDExclude, options.Exclude)

@@ -40,6 +40,7 @@ type settings struct {
 	attestation   string
 	algorithms    []string
 	profile       string
+	faults        []string
 	alwaysUV      bool
 	postQuantum   bool
 	blobArray     bool
@@ -67,6 +68,9 @@ func (s *settings) check() error {
 	}
 	if s.ctap1Only && s.profile != string(softkey.ProfileFIDO23) && s.profile != string(softkey.ProfileU2F) {
 		return fmt.Errorf("--ctap1-only is the profile %s, not %s", softkey.ProfileU2F, s.profile)
+	}
+	if _, err := softkey.ParseFaults(s.faults...); err != nil {
+		return fmt.Errorf("--fault: %w", err)
 	}
 	for _, name := range s.algorithms {
 		if _, err := algorithm(name); err != nil {
@@ -104,7 +108,7 @@ reach it.
 The control socket takes lines and answers each by "ok" or "error: ...":
   power on|off     put the key in, pull it out
   touch on|off     it is touched as the flags say, or never
-  touch once       touch it, now or the next time it blinks
+  touch once|long  touch it, now or the next time it blinks; long is for a reset that wants it
   uv on|off        its own user verification succeeds or fails
   sample NAME...   what its fingerprint sensor says next, such as good or too-fast
   fault on SPEC... switch faults on; "fault off NAME...", "fault clear", "fault" lists them
@@ -186,6 +190,7 @@ docs/emulated-key.md lists the faults.`,
 	f.StringVar(&control, "control", "", "take orders at this `path`")
 	f.StringVar(&s.state, "state", "", "keep credentials in this `file` (default: in memory)")
 	f.StringVar(&s.profile, "profile", string(softkey.ProfileFIDO23), "`kind` of key: "+profiles())
+	f.StringArrayVar(&s.faults, "fault", nil, "do this `fault` from the beginning, such as wrong-signature")
 	f.StringVar(&s.presence, "presence", "grant", "what the person `does` when the key blinks: grant, deny, manual or delay")
 	f.DurationVar(&s.delay, "delay", 0, "`time` until the touch, with --presence delay")
 	f.StringVar(&s.uv, "uv", "none", "what the key's own user verification `does`: none, grant or deny")

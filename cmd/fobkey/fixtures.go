@@ -21,18 +21,20 @@ type fixtures interface {
 	unsetFaults(names []string) error
 	clearFaults() error
 	// advance moves the key's clock.
-	advance(d time.Duration) error
-	// samples are what the fingerprint sensor says next.
-	samples(names []string) error
+	advance(d time.Duration)
+	// observe calls line with a line of JSON for what the key was asked from now on, until ctx
+	// ends or line fails.
+	observe(ctx context.Context, line func(string) error) error
+}
+
+// stored are fixtures of what the key keeps.
+type stored interface {
 	// snapshot is the whole state, secrets included.
 	snapshot() ([]byte, error)
 	restore(snapshot []byte) error
 	// importCredentials and exportCredentials use JSON.
 	importCredentials(data []byte) (count int, err error)
 	exportCredentials() (data []byte, count int, err error)
-	// observe calls line with a line of JSON for what the key was asked from now on, until ctx
-	// ends or line fails.
-	observe(ctx context.Context, line func(string) error) error
 }
 
 var errNoFixtures = errors.New("this key can't do that")
@@ -63,36 +65,42 @@ func (k *key) fixture(o order) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return "", f.advance(d)
-	case "sample":
-		return "", f.samples(o.args)
-	case "snapshot":
-		data, err := f.snapshot()
-		if err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%d bytes", len(data)), writeFixture(o.args[0], data)
-	case "restore":
-		data, err := readFixture(o.args[0])
-		if err != nil {
-			return "", err
-		}
-		return "", f.restore(data)
-	case "import":
-		data, err := readFixture(o.args[0])
-		if err != nil {
-			return "", err
-		}
-		n, err := f.importCredentials(data)
-		return fmt.Sprintf("%d credentials", n), err
-	case "export":
-		data, n, err := f.exportCredentials()
-		if err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%d credentials", n), writeFixture(o.args[0], data)
+		f.advance(d)
+		return "", nil
 	}
-	return "", errNoFixtures
+	return k.keep(o)
+}
+
+// keep follows an order about what the key keeps, with a file.
+func (k *key) keep(o order) (string, error) {
+	s, ok := k.auth.(stored)
+	if !ok {
+		return "", errNoFixtures
+	}
+	name := o.args[0]
+	switch o.verb {
+	case "snapshot":
+		data, err := s.snapshot()
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%d bytes", len(data)), writeFixture(name, data)
+	case "export":
+		data, n, err := s.exportCredentials()
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%d credentials", n), writeFixture(name, data)
+	}
+	data, err := readFixture(name)
+	if err != nil {
+		return "", err
+	}
+	if o.verb == "restore" {
+		return "", s.restore(data)
+	}
+	n, err := s.importCredentials(data)
+	return fmt.Sprintf("%d credentials", n), err
 }
 
 func readFixture(name string) ([]byte, error) {

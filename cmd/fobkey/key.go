@@ -24,8 +24,11 @@ type authenticator interface {
 	// touch is what the person does from now on: touches as the flags say, or never.
 	touch(on bool) error
 	touchOnce()
+	touchLong()
 	// uv is what the key's own user verification says from now on.
 	uv(on bool) error
+	// samples are what its fingerprint sensor says next.
+	samples(names []string) error
 	// state describes the key in words of the form name=value.
 	state() string
 }
@@ -338,13 +341,19 @@ func (k *key) do(ctx context.Context, o order) (string, error) {
 		}
 		return "", k.on(ctx)
 	case "touch":
-		if o.word == "once" {
+		switch o.word {
+		case "once":
 			k.auth.touchOnce()
+			return "", nil
+		case "long":
+			k.auth.touchLong()
 			return "", nil
 		}
 		return "", k.auth.touch(on)
 	case "uv":
 		return "", k.auth.uv(on)
+	case "sample":
+		return "", k.auth.samples(o.args)
 	case "status":
 		return k.status(), nil
 	}

@@ -58,12 +58,15 @@ func (s *scripted) MSG(_ context.Context, apdu []byte, _ func(byte)) ([]byte, er
 	return apdu, nil
 }
 
-func (s *scripted) powerCycle()         { s.note("power cycle") }
-func (s *scripted) touch(on bool) error { s.note("touch %t", on); return nil }
-func (s *scripted) touchOnce()          { s.note("touch once"); s.touched <- struct{}{} }
-func (s *scripted) uv(bool) error       { return errors.New("no sensor") }
-func (s *scripted) state() string       { return "presence=scripted" }
-func quiet() *slog.Logger               { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func (s *scripted) powerCycle()              { s.note("power cycle") }
+func (s *scripted) touch(on bool) error      { s.note("touch %t", on); return nil }
+func (s *scripted) touchOnce()               { s.note("touch once"); s.touched <- struct{}{} }
+func (s *scripted) touchLong()               { s.note("touch long") }
+func (s *scripted) uv(bool) error            { return errors.New("no sensor") }
+func (s *scripted) samples(n []string) error { s.note("samples %v", n); return nil }
+func (s *scripted) state() string            { return "presence=scripted" }
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
 func echo(t *testing.T, c *ctaphid.Channel) {
 	t.Helper()
 	if got, err := c.CBOR(t.Context(), []byte{1, 2, 3}, nil); err != nil || !bytes.Equal(got, []byte{1, 2, 3}) {
@@ -118,19 +121,27 @@ func start(t *testing.T, fanout bool) *running {
 // startAt starts a key that listens at these addresses.
 func startAt(t *testing.T, fanout bool, at ...string) *running {
 	t.Helper()
+	auth := newScripted()
+	r := startWith(t, auth, fanout, at...)
+	r.auth = auth
+	return r
+}
+
+func startWith(t *testing.T, auth authenticator, fanout bool, at ...string) *running {
+	t.Helper()
 	o := offer{fanout: fanout}
 	if err := o.parse(at, nil); err != nil {
 		t.Fatal(err)
 	}
 	r := &running{
-		auth: newScripted(), listen: at[0], control: filepath.Join(shortDir(t), "ctl"),
+		listen: at[0], control: filepath.Join(shortDir(t), "ctl"),
 		done: make(chan error, 1),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel
 	out, w := io.Pipe()
 	go func() {
-		err := run(ctx, program{key: newKey(r.auth, o, quiet()), control: r.control, out: w})
+		err := run(ctx, program{key: newKey(auth, o, quiet()), control: r.control, out: w})
 		_ = w.Close()
 		r.done <- err
 	}()
@@ -207,19 +218,20 @@ func TestFanoutHandsEveryReportToAll(t *testing.T) {
 
 func TestOrders(t *testing.T) {
 	r := start(t, false)
-	got := r.say(t, "touch on", "touch off", "uv on", "bogus", "touch", "power on", "status")
+	got := r.say(t, "touch on", "touch off", "uv on", "bogus", "touch", "power on", "touch long", "status")
 	want := `ok
 ok
 error: no sensor
 error: unknown word "bogus": want clock, export, fault, import, observe, power, quit, restore, sample, snapshot, status, touch or uv
-error: want touch on|off|once
+error: want touch on|off|once|long
 error: the power is already so
+ok
 ok power=on connections=0 presence=scripted
 `
 	if got != want {
 		t.Errorf("answers:\n%swant:\n%s", got, want)
 	}
-	if got, want := r.auth.notes(), "power cycle, touch true, touch false"; got != want {
+	if got, want := r.auth.notes(), "power cycle, touch true, touch false, touch long"; got != want {
 		t.Errorf("the key was told %q, want %q", got, want)
 	}
 	if got := r.say(t, strings.Repeat("x", 10*maxLine)); got != "error: line is too long\n" {

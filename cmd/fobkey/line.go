@@ -33,7 +33,7 @@ const (
 // orders are the verbs with the forms that may follow. An empty form is the verb alone.
 var orders = map[string][]string{
 	"power":    {"on", "off"},
-	"touch":    {"on", "off", "once"},
+	"touch":    {"on", "off", "once", "long"},
 	"uv":       {"on", "off"},
 	"fault":    {"on LIST", "off LIST", "clear", ""},
 	"clock":    {"DURATION"},

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/cose"
 	"github.com/fobd/fobd/tokens/softkey"
 )
@@ -14,6 +16,7 @@ type soft struct {
 	*softkey.Authenticator
 	presence softkey.Presence // of a person who touches
 	delay    time.Duration
+	changing sync.Mutex // held while the faults are changed
 }
 
 func newAuthenticator(s settings, log *slog.Logger) (*soft, error) {
@@ -53,6 +56,10 @@ func newAuthenticator(s settings, log *slog.Logger) (*soft, error) {
 		}
 		cfg.Store = store
 	}
+	faults, err := softkey.ParseFaults(s.faults...)
+	if err != nil {
+		return nil, err
+	}
 	a, err := softkey.New(cfg)
 	if err != nil {
 		if cfg.Store != nil {
@@ -60,6 +67,7 @@ func newAuthenticator(s settings, log *slog.Logger) (*soft, error) {
 		}
 		return nil, err
 	}
+	a.SetFaults(faults)
 	k := &soft{Authenticator: a, presence: cfg.Presence, delay: cfg.Delay}
 	if k.presence != softkey.PresenceDelay {
 		k.presence, k.delay = softkey.PresenceGrant, 0
@@ -90,12 +98,29 @@ func (s *soft) touch(on bool) error {
 // touchOnce implements authenticator.
 func (s *soft) touchOnce() { s.Touch() }
 
+// touchLong implements authenticator.
+func (s *soft) touchLong() { s.LongTouch() }
+
 // uv implements authenticator.
 func (s *soft) uv(on bool) error {
 	if on {
 		return s.SetVerification(softkey.VerificationGrant)
 	}
 	return s.SetVerification(softkey.VerificationDeny)
+}
+
+// samples implements authenticator.
+func (s *soft) samples(names []string) error {
+	next := make([]ctap2.SampleStatus, len(names))
+	for i, name := range names {
+		status, ok := ctap2.ParseSampleStatus(name)
+		if !ok {
+			return fmt.Errorf("unknown sample %q", name)
+		}
+		next[i] = status
+	}
+	s.Samples(next...)
+	return nil
 }
 
 // state implements authenticator.

@@ -251,6 +251,25 @@ func TestKindsOfKeys(t *testing.T) {
 			t.Error("two keys of the same seed differ")
 		}
 	})
+	t.Run("usbip", func(t *testing.T) {
+		if _, err := os.Stat("/sys/devices/platform/vhci_hcd.0"); err == nil {
+			t.Skip("the kernel's device is tested in the virtual machine")
+		}
+		cmd := command(io.Discard, io.Discard)
+		cmd.SetArgs([]string{"--usbip", "--serial", "x"})
+		var failed *runError
+		if err := cmd.ExecuteContext(t.Context()); !errors.As(err, &failed) || !strings.Contains(err.Error(), "vhci_hcd loaded?") {
+			t.Errorf("without vhci_hcd: %v, want that it is not loaded", err)
+		}
+	})
+	t.Run("sensor", func(t *testing.T) {
+		dir := shortDir(t)
+		whole(t, dir, "--profile", "fido2.3-bio")
+		r := &running{control: filepath.Join(dir, "ctl")}
+		if got, want := r.say(t, "sample good too-fast", "sample bogus"), "ok\nerror: unknown sample \"bogus\"\n"; got != want {
+			t.Errorf("answers %q, want %q", got, want)
+		}
+	})
 	t.Run("uhid", func(t *testing.T) {
 		if _, err := os.Stat("/dev/uhid"); err == nil {
 			t.Skip("the kernel's device is tested in the virtual machine")

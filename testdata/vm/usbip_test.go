@@ -239,3 +239,32 @@ func plugIn(t *testing.T, port int, file *os.File, device uint32) {
 	}
 	file.Close()
 }
+
+// The kernel's own tool is a judge of what comes before the import.
+func TestUSBIPToolImportsTheKey(t *testing.T) {
+	const usbip = "/usr/sbin/usbip"
+	if _, err := os.Stat(usbip); err != nil {
+		t.Skipf("Debian's package usbip is not installed: %v", err)
+	}
+	k := start(t, nil, bin("fobkey"), "--usbip-listen", "127.0.0.1:0")
+	_, at, _ := strings.Cut(k.line("ready"), "usbip-listen=tcp:127.0.0.1:")
+	port := strings.Fields(at)[0]
+	if out := run(t, "", usbip, "--tcp-port", port, "list", "-r", "127.0.0.1"); !strings.Contains(out, "1-1:") || !strings.Contains(out, "1209:f0bd") {
+		t.Errorf("usbip list says %s", out)
+	}
+	run(t, "", usbip, "--tcp-port", port, "attach", "-r", "127.0.0.1", "-b", "1-1")
+	node := (&emulated{process: k}).node()
+	if out := run(t, "", "fido2-token", "-I", node); !strings.Contains(out, "FIDO_2_1") {
+		t.Errorf("fido2-token -I says %s", out)
+	}
+	if out, stderr, err := try(t, "", usbip, "--tcp-port", port, "attach", "-r", "127.0.0.1", "-b", "1-1"); err == nil {
+		t.Errorf("usbip imports it a second time: %s%s", out, stderr)
+	}
+	run(t, "", usbip, "detach", "-p", "0")
+	until(t, "the node is gone", func() bool { return hidrawNodes() == 0 })
+	// Once it is free, it can be imported again.
+	run(t, "", usbip, "--tcp-port", port, "attach", "-r", "127.0.0.1", "-b", "1-1")
+	run(t, "", "fido2-token", "-I", (&emulated{process: k}).node())
+	run(t, "", usbip, "detach", "-p", "0")
+	until(t, "the node is gone", func() bool { return hidrawNodes() == 0 })
+}

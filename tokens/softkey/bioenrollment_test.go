@@ -450,3 +450,36 @@ func TestResetForgetsTheFingers(t *testing.T) {
 		t.Error("a finger is left after a reset")
 	}
 }
+
+// TestTimeOfASampleIsTheKeysTime moves the key's clock while it waits for a finger.
+func TestTimeOfASampleIsTheKeysTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := bioKey(t, softkey.Config{})
+		if err := m.a.SetPresence(softkey.PresenceManual, 0); err != nil {
+			t.Fatal(err)
+		}
+		m.a.Advance(time.Second) // off the wall clock
+		var got *sampled
+		go func() {
+			response, err := m.fingers(ctap2.SubEnrollBegin, &ctap2.BioEnrollmentParams{TimeoutMilliseconds: 5000})
+			got = &sampled{response, err}
+		}()
+		synctest.Wait()
+		time.Sleep(time.Hour) // of the wall clock
+		m.a.Advance(4 * time.Second)
+		synctest.Wait()
+		if got != nil {
+			t.Fatalf("it did not wait for 5 seconds: %+v", got)
+		}
+		m.a.Advance(time.Second)
+		synctest.Wait()
+		if got == nil || got.err != nil || *got.response.LastEnrollSampleStatus != ctap2.SampleNoUserActivity {
+			t.Fatalf("the sample is %+v", got)
+		}
+	})
+}
+
+type sampled struct {
+	response *ctap2.BioEnrollmentResponse
+	err      error
+}

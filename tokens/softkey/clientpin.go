@@ -1,10 +1,6 @@
 package softkey
 
 import (
-	"crypto/subtle"
-	"errors"
-	"unicode/utf8"
-
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/cose"
 	"github.com/fobd/fobd/ctap2/pinuv"
@@ -50,7 +46,7 @@ func (a *Authenticator) clientPIN(c *command, r *ctap2.ClientPINRequest) ([]byte
 func (a *Authenticator) getPINRetries() ([]byte, error) {
 	response := &ctap2.ClientPINResponse{PINRetries: &a.state.pin.Retries}
 	if !a.traits.ctap20() {
-		response.PowerCycleState = yes(a.volatile.pinFails >= maxPINFails)
+		response.PowerCycleState = yes(a.softLocked())
 	}
 	return ctap2.MarshalResponse(response)
 }
@@ -98,172 +94,6 @@ func (a *Authenticator) secret(p ctap2.PINUVProtocol, peer *cose.Key) ([]byte, e
 	return secret, nil
 }
 
-// setPIN: CTAP 2.2, section 6.5.5.5.
-func (a *Authenticator) setPIN(r *ctap2.ClientPINRequest) ([]byte, error) {
-	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.NewPINEnc == nil || r.PINUVAuthParam == nil {
-		return nil, ctap2.ErrMissingParameter
-	}
-	if err := a.checkProtocol(r); err != nil {
-		return nil, err
-	}
-	if a.state.pin.set() {
-		return nil, ctap2.ErrPINAuthInvalid
-	}
-	secret, err := a.secret(r.PINUVAuthProtocol, r.KeyAgreement)
-	if err != nil {
-		return nil, err
-	}
-	defer pinuv.Wipe(secret)
-	if !r.PINUVAuthProtocol.Verify(secret, r.NewPINEnc, r.PINUVAuthParam) {
-		return nil, ctap2.ErrPINAuthInvalid
-	}
-	if err := a.storePIN(r.PINUVAuthProtocol, secret, r.NewPINEnc); err != nil {
-		return nil, err
-	}
-	return ctap2.MarshalResponse(nil)
-}
-
-// storePIN takes an encrypted new PIN (CTAP 2.3, section 6.5.5.5, from "calls decrypt", and section
-// 6.5.5.6 likewise).
-func (a *Authenticator) storePIN(p ctap2.PINUVProtocol, secret, newPINEnc []byte) error {
-	padded, err := p.Decrypt(secret, newPINEnc)
-	if err != nil {
-		return ctap2.ErrPINAuthInvalid
-	}
-	defer pinuv.Wipe(padded)
-	if len(padded) != pinuv.PaddedPINSize {
-		return ctap2.ErrInvalidParameter
-	}
-	pin, err := pinuv.UnpadPIN(padded)
-	length := utf8.RuneCount(pin)
-	if err != nil || !utf8.Valid(pin) || uint(length) < a.minPIN() || len(pin) > maxPINLength {
-		return ctap2.ErrPINPolicyViolation
-	}
-	if a.complexPIN() && simplePIN(pin) {
-		return ctap2.ErrPINPolicyViolation
-	}
-	hash := pinuv.PINHash(pin)
-	changed := &record{PIN: &pinState{Hash: hash[:], Length: uint(length), Retries: maxPINRetries, UVRetries: maxUVRetries}}
-	if a.state.config.ForcePINChange {
-		// The PIN that has to be changed does not come back.
-		if subtle.ConstantTimeCompare(hash[:], a.state.pin.Hash) == 1 {
-			return ctap2.ErrPINPolicyViolation
-		}
-		cfg := a.state.config
-		cfg.ForcePINChange = false
-		changed.Config = &cfg
-	}
-	if len(a.state.persistent) > 0 {
-		changed.Persistent = &[]byte{} // resetPersistentPinUvAuthToken
-	}
-	if err := a.save(changed); err != nil {
-		return err
-	}
-	a.volatile.pinFails = 0
-	return nil
-}
-
-// complexPIN says whether a new PIN must follow the complexity policy of this key (CTAP 2.3, section
-// 6.4, pinComplexityPolicy), which is [simplePIN].
-func (a *Authenticator) complexPIN() bool {
-	return a.cfg.PINComplexity || a.state.config.PINComplexityPolicy
-}
-
-// simplePIN is what the complexity policy of this key refuses: one character repeated, and
-// characters that follow one another up or down, such as 1234 and dcba.
-func simplePIN(pin []byte) bool {
-	runes := []rune(string(pin))
-	if len(runes) < 2 {
-		return true
-	}
-	step := runes[1] - runes[0]
-	if step < -1 || step > 1 {
-		return false
-	}
-	for i := range runes[1:] {
-		if runes[i+1]-runes[i] != step {
-			return false
-		}
-	}
-	return true
-}
-
-// changePIN: CTAP 2.2, section 6.5.5.6.
-func (a *Authenticator) changePIN(r *ctap2.ClientPINRequest) ([]byte, error) {
-	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.PINHashEnc == nil || r.NewPINEnc == nil || r.PINUVAuthParam == nil {
-		return nil, ctap2.ErrMissingParameter
-	}
-	if err := a.mayTryPIN(r); err != nil {
-		return nil, err
-	}
-	secret, err := a.secret(r.PINUVAuthProtocol, r.KeyAgreement)
-	if err != nil {
-		return nil, err
-	}
-	defer pinuv.Wipe(secret)
-	message := append(append([]byte(nil), r.NewPINEnc...), r.PINHashEnc...)
-	if !r.PINUVAuthProtocol.Verify(secret, message, r.PINUVAuthParam) {
-		return nil, ctap2.ErrPINAuthInvalid
-	}
-	if err := a.tryPIN(r.PINUVAuthProtocol, secret, r.PINHashEnc); err != nil {
-		return nil, err
-	}
-	if err := a.storePIN(r.PINUVAuthProtocol, secret, r.NewPINEnc); err != nil {
-		return nil, err
-	}
-	a.renewTokens()
-	return ctap2.MarshalResponse(nil)
-}
-
-// mayTryPIN makes the checks before a PIN is looked at (CTAP 2.2, sections 6.5.5.6 and
-// 6.5.5.7).
-func (a *Authenticator) mayTryPIN(r *ctap2.ClientPINRequest) error {
-	if err := a.checkProtocol(r); err != nil {
-		return err
-	}
-	switch {
-	case !a.state.pin.set():
-		return ctap2.ErrPINNotSet
-	case a.state.pin.Retries == 0:
-		return ctap2.ErrPINBlocked
-	case a.volatile.pinFails >= maxPINFails:
-		return ctap2.ErrPINAuthBlocked
-	}
-	return nil
-}
-
-// tryPIN compares an encrypted PIN hash with the PIN's (CTAP 2.2, section 6.5.5.6, from
-// "decrements the pinRetries counter").
-func (a *Authenticator) tryPIN(p ctap2.PINUVProtocol, secret, pinHashEnc []byte) error {
-	spent := a.state.pin
-	spent.Retries--
-	// Durable before the comparison, so that cutting the power is not a free try.
-	if err := a.save(&record{PIN: &spent}); err != nil {
-		return err
-	}
-	hash, err := p.Decrypt(secret, pinHashEnc)
-	if err != nil || subtle.ConstantTimeCompare(hash, a.state.pin.Hash) != 1 {
-		a.regenerate(p)
-		a.volatile.pinFails++
-		switch {
-		case a.state.pin.Retries == 0:
-			return ctap2.ErrPINBlocked
-		case a.volatile.pinFails >= maxPINFails:
-			return ctap2.ErrPINAuthBlocked
-		}
-		return ctap2.ErrPINInvalid
-	}
-	pinuv.Wipe(hash)
-	a.volatile.uvSincePIN = 0
-	restored := a.state.pin
-	restored.Retries, restored.UVRetries = maxPINRetries, maxUVRetries
-	if err := a.save(&record{PIN: &restored}); err != nil {
-		return err
-	}
-	a.volatile.pinFails = 0
-	return nil
-}
-
 // getPINToken: CTAP 2.2, section 6.5.5.7.1.
 func (a *Authenticator) getPINToken(r *ctap2.ClientPINRequest) ([]byte, error) {
 	if r.PINUVAuthProtocol == 0 || r.KeyAgreement == nil || r.PINHashEnc == nil {
@@ -281,7 +111,7 @@ func (a *Authenticator) getPINToken(r *ctap2.ClientPINRequest) ([]byte, error) {
 	}
 	defer pinuv.Wipe(secret)
 	// Platforms of CTAP 2.0 know no status that says more.
-	if a.state.config.ForcePINChange {
+	if a.forcePINChange() {
 		return nil, ctap2.ErrPINInvalid
 	}
 	return a.giveToken(r, secret, tokenPermissions, false)
@@ -301,7 +131,7 @@ func (a *Authenticator) getPINTokenWithPermissions(r *ctap2.ClientPINRequest) ([
 		return nil, err
 	}
 	defer pinuv.Wipe(secret)
-	if a.state.config.ForcePINChange {
+	if a.forcePINChange() {
 		return nil, ctap2.ErrPINPolicyViolation // step 11
 	}
 	return a.giveToken(r, secret, permissions, false)
@@ -415,48 +245,4 @@ func (a *Authenticator) getUVToken(c *command, r *ctap2.ClientPINRequest) ([]byt
 		return nil, err
 	}
 	return a.giveToken(r, secret, permissions, true)
-}
-
-// verifyFor verifies the person for makeCredential or getAssertion and gives the status
-// of section 6.1.2, step 11.2.3, and section 6.2.2, step 6.2.3, of CTAP 2.2, which sends a platform
-// of CTAP 2.0 on to the PIN.
-func (a *Authenticator) verifyFor(c *command, prompt *Prompt) error {
-	err := a.verifyUser(c, prompt)
-	switch {
-	case !errors.Is(err, ctap2.ErrUVInvalid) && !errors.Is(err, ctap2.ErrUVBlocked) && !errors.Is(err, ctap2.ErrOperationDenied):
-		return err // nil, the person's time is over, the platform has cancelled
-	case a.state.pin.set() && !a.cfg.NoMcGaWithPIN:
-		return ctap2.ErrPUATRequired
-	case a.state.pin.UVRetries == 0:
-		return ctap2.ErrPINBlocked
-	}
-	return ctap2.ErrOperationDenied
-}
-
-// verifyUser is performBuiltInUv (CTAP 2.2, section 6.5.3.1): a touch of the sensor, which
-// knows the person or not.
-func (a *Authenticator) verifyUser(c *command, prompt *Prompt) error {
-	if a.state.pin.UVRetries == 0 {
-		return ctap2.ErrUVBlocked
-	}
-	if err := a.touch(c, prompt); err != nil {
-		return err
-	}
-	pin := a.state.pin
-	if _, _, knows := a.builtInUV(); !knows {
-		pin.UVRetries--
-		if err := a.save(&record{PIN: &pin}); err != nil {
-			return err
-		}
-		if pin.UVRetries == 0 {
-			return ctap2.ErrUVBlocked
-		}
-		return ctap2.ErrUVInvalid
-	}
-	a.volatile.uvSincePIN++
-	if pin.UVRetries != maxUVRetries {
-		pin.UVRetries = maxUVRetries
-		return a.save(&record{PIN: &pin})
-	}
-	return nil
 }

@@ -56,6 +56,9 @@ const (
 	idFlagCredBlob   = 0x08
 )
 
+// maxRSACredentialID is what the id of an RSA credential fits into with its two primes.
+const maxRSACredentialID = 512
+
 // sealID makes the id that holds the whole of a credential, so that nothing has to be
 // stored (WebAuthn Level 3, section 4, "Credential ID", choice 2).
 func (a *Authenticator) sealID(c *credential) ([]byte, error) {

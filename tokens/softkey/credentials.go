@@ -16,6 +16,7 @@ type credentials struct {
 	byID   map[string]*credential     // by credential id
 	byUser map[string]*credential     // by RP ID hash and user id, which are unique together
 	byRP   map[[32]byte][]*credential // the oldest first
+	gone   bool                       // some were taken away or replaced
 }
 
 func newCredentials() credentials {
@@ -64,6 +65,7 @@ func (s *credentials) remove(id []byte) {
 	if c == nil {
 		return
 	}
+	s.gone = true
 	s.list = without(s.list, c)
 	if rest := without(s.byRP[c.rpIDHash], c); len(rest) > 0 {
 		s.byRP[c.rpIDHash] = rest

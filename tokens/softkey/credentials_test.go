@@ -85,6 +85,32 @@ func TestCredentialsInAnyOrder(t *testing.T) {
 	}
 }
 
+// TestDeletedCredentialLeavesTheStore looks for what is left of a credential, and of one that another
+// took the place of, after the next load.
+func TestDeletedCredentialLeavesTheStore(t *testing.T) {
+	store := &flaky{left: -1}
+	m := manage(t, softkey.Config{Store: store}, 0)
+	replaced, deleted, kept := m.resident(rpID, "a"), m.resident(rpID, "b"), m.resident(rpID, "c")
+	m.resident(rpID, "a")
+	m.protect(ctap2.PermissionCredentialManagement)
+	if err := m.delete(deleted); err != nil {
+		t.Fatal(err)
+	}
+	m.a, m.c = newKey(t, softkey.Config{Store: store})
+	all := bytes.Join(store.records, nil)
+	if bytes.Contains(all, replaced) || bytes.Contains(all, deleted) {
+		t.Error("a credential that is gone is left in the store")
+	}
+	if !bytes.Contains(all, kept) || m.a.CredentialCount() != 2 {
+		t.Error("a credential is gone that was kept")
+	}
+	before := len(store.records)
+	newKey(t, softkey.Config{Store: store})
+	if len(store.records) != before {
+		t.Error("the store was rewritten again")
+	}
+}
+
 // seen is all of a key's state that can be looked at.
 type seen struct {
 	Credentials []softkey.Credential

@@ -69,7 +69,7 @@ func (x *creation) check() error {
 
 // apply writes into the credential what the extensions ask for.
 func (x *creation) apply(a *Authenticator, made *credential) error {
-	switch in := x.in.CredProtect; in {
+	switch in := a.faults.credProtect(x.in.CredProtect); in {
 	case 0:
 	case ctap2.CredProtectUVOptional, ctap2.CredProtectUVOptionalWithCredentialIDList, ctap2.CredProtectUVRequired:
 		made.CredProtect, x.outputs.CredProtect, x.any = in, in, true

@@ -30,6 +30,10 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 	if len(r.ClientDataHash) != sha256.Size {
 		return nil, ctap2.ErrInvalidLength
 	}
+	c.rpID, c.list = r.RPID, r.AllowList
+	if err := a.faults.refuses(r.AllowList, r.Extensions != nil, r.Options != nil && r.Options.UP != nil && !*r.Options.UP); err != nil {
+		return nil, err
+	}
 	if a.tooMany(r.AllowList) {
 		return nil, ctap2.ErrLimitExceeded
 	}
@@ -59,7 +63,7 @@ func (a *Authenticator) getAssertion(c *command, r *ctap2.GetAssertionRequest) (
 		wantUP = o.UP == nil || *o.UP
 	}
 	// Step 5: alwaysUv, where the person is asked for anything.
-	if a.alwaysUV() && wantUP {
+	if a.alwaysUV() && (wantUP || a.faults.silentUV()) {
 		if wantUV, err = a.verifyAlways(param); err != nil {
 			return nil, err
 		}
@@ -191,11 +195,14 @@ func (a *Authenticator) assert(c *credential, s *remaining) (*ctap2.GetAssertion
 		data.Flags |= ctap2.FlagED
 		data.Extensions = signed
 	}
+	if err := a.faults.authData(&data); err != nil {
+		return nil, err
+	}
 	authData, err := data.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	signature, err := c.sign(authData, s.request.ClientDataHash)
+	signature, err := c.sign(authData, a.faults.signed(s.request.ClientDataHash))
 	if err != nil {
 		return nil, err
 	}
@@ -217,5 +224,7 @@ func (a *Authenticator) assert(c *credential, s *remaining) (*ctap2.GetAssertion
 			response.User = &c.User
 		}
 	}
+	a.faults.asserted(response, len(s.request.AllowList))
+	a.seen.event(a, EventAsserted, c)
 	return response, nil
 }

@@ -103,7 +103,7 @@ func (a *Authenticator) limits(i *ctap2.Info) {
 	if t.has(ctap2.OptionLargeBlobs) {
 		i.MaxSerializedLargeBlobArray = uint(t.maxLargeBlobs)
 	}
-	i.ForcePINChange = yes(a.state.config.ForcePINChange)
+	i.ForcePINChange = yes(a.forcePINChange())
 	i.MinPINLength = a.minPIN()
 	i.FirmwareVersion = t.firmware
 	if a.cfg.FirmwareVersion != 0 {

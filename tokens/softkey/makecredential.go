@@ -44,54 +44,16 @@ func (a *Authenticator) checkAuth(c *command, param *[]byte, p ctap2.PINUVProtoc
 	return nil
 }
 
-// protected says whether some form of user verification is configured.
-func (a *Authenticator) protected() bool {
-	_, ready, _ := a.builtInUV()
-	return ready || a.state.pin.set()
-}
-
-// unverified is the status for a request that needs user verification and has none (section
-// 6.1.2, steps 6 to 8, and section 6.2.2, step 5): a PIN will help, or nothing that the platform can do.
-func (a *Authenticator) unverified(pin bool) error {
-	if pin && !a.cfg.NoMcGaWithPIN {
-		return ctap2.ErrPUATRequired
-	}
-	return ctap2.ErrOperationDenied
-}
-
-// verifyAlways says, for the option alwaysUv, whether built-in user verification is to be done; param
-// is whether there is a pinUvAuthParam (section 6.1.2, step 6, and section 6.2.2, step 5).
-func (a *Authenticator) verifyAlways(param bool) (bool, error) {
-	_, ready, _ := a.builtInUV()
-	if !a.protected() || !ready && !param {
-		// The option clientPin is there, whether a PIN is set or not: with one it will work.
-		return false, a.unverified(a.traits.has(ctap2.OptionClientPIN))
-	}
-	return !param, nil
-}
-
-// wantsUV reads the option uv (section 6.1.2, step 5, and section 6.2.2, step 4): a
-// pinUvAuthParam takes its place.
-func (a *Authenticator) wantsUV(o *ctap2.Options, param bool) (bool, error) {
-	if o == nil || !set(o.UV) || param {
-		return false, nil
-	}
-	_, ready, _ := a.builtInUV()
-	switch {
-	case ready:
-		return true, nil
-	case a.traits.ctap20():
-		return false, ctap2.ErrUnsupportedOption // CTAP 2.0, section 5.1, step 3
-	}
-	return false, ctap2.ErrInvalidOption
-}
-
 // makeCredential answers authenticatorMakeCredential; the steps are those of CTAP 2.3,
 // section 6.1.2.
 func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialRequest) ([]byte, error) {
 	prompt := &Prompt{Command: ctap2.CmdMakeCredential, RPID: r.RP.ID}
 	if len(r.ClientDataHash) != sha256.Size || len(r.User.ID) > maxUserID {
 		return nil, ctap2.ErrInvalidLength
+	}
+	c.rpID, c.list = r.RP.ID, r.ExcludeList
+	if err := a.faults.refuses(r.ExcludeList, r.Extensions != nil, false); err != nil {
+		return nil, err
 	}
 	if a.tooMany(r.ExcludeList) {
 		return nil, ctap2.ErrLimitExceeded
@@ -195,6 +157,7 @@ func (a *Authenticator) makeCredential(c *command, r *ctap2.MakeCredentialReques
 	if err != nil {
 		return nil, err
 	}
+	a.seen.event(a, EventCreated, made)
 	return a.created(made, r, x, enterprise, uv)
 }
 
@@ -272,6 +235,12 @@ func (a *Authenticator) created(made *credential, r *ctap2.MakeCredentialRequest
 	if !enterprise {
 		format = a.format(made, r.AttestationFormatsPref)
 	}
+	if a.faults != nil && a.faults.SelfAttestation {
+		format = ctap2.FormatPacked
+	}
+	if public, err = a.faults.publicKey(public, made.Alg); err != nil {
+		return nil, err
+	}
 	data := ctap2.AuthData{
 		RPIDHash:     made.rpIDHash,
 		Flags:        ctap2.FlagUP | ctap2.FlagAT,
@@ -292,11 +261,14 @@ func (a *Authenticator) created(made *credential, r *ctap2.MakeCredentialRequest
 			return nil, err
 		}
 	}
+	if err := a.faults.authData(&data); err != nil {
+		return nil, err
+	}
 	authData, err := data.AppendTo(make([]byte, 0, 64+len(made.ID)+len(public)+len(data.Extensions)))
 	if err != nil {
 		return nil, err
 	}
-	statement, err := a.attest(format, enterprise, made, authData, r.ClientDataHash)
+	statement, err := a.attest(format, enterprise, made, authData, a.faults.signed(r.ClientDataHash))
 	if err != nil {
 		return nil, err
 	}

@@ -35,11 +35,13 @@ const (
 type Prompt struct {
 	Command ctap2.Cmd // 0 for a U2F request
 	RPID    string    // empty where there is none, or for U2F
+	Long    bool      // a short touch does not do (CTAP 2.3, section 6.11.5)
 }
 
 // person is the script of the emulated person.
 type person struct {
 	timeout  time.Duration
+	clock    *clock
 	onPrompt func(*Prompt)
 
 	mu           sync.Mutex // guards all below
@@ -47,19 +49,20 @@ type person struct {
 	delay        time.Duration
 	verification Verification
 	armed        bool          // a touch that nobody has asked for yet
+	long         bool          // it is a long one
 	waiting      *Prompt       // what the key blinks for
 	changed      chan struct{} // closed and renewed at every change
 	unplugged    int           // above 0: nobody can touch the key
 	u2fSince     time.Time     // when the U2F request that polls for a touch began
 	u2fLast      time.Time     // its last poll
-	u2fOver      *time.Timer   // calls announce when the polls stop; nil: not announced
+	u2fOver      *timer        // calls announce when the polls stop; nil: not announced
 }
 
 // u2fPatience is how long after the last poll a U2F request still counts as waiting.
 const u2fPatience = time.Second
 
 func newPerson(cfg Config) (*person, error) {
-	p := &person{timeout: cfg.TouchTimeout, onPrompt: cfg.OnPrompt, changed: make(chan struct{})}
+	p := &person{timeout: cfg.TouchTimeout, clock: newClock(cfg.Clock), onPrompt: cfg.OnPrompt, changed: make(chan struct{})}
 	if err := p.setPresence(cfg.Presence, cfg.Delay); err != nil {
 		return nil, err
 	}
@@ -149,8 +152,33 @@ func (a *Authenticator) Behaviour() (Presence, time.Duration, Verification) {
 func (a *Authenticator) Touch() {
 	a.user.mu.Lock()
 	defer a.user.mu.Unlock()
-	a.user.armed = true
+	a.user.armed, a.user.long = true, false
 	a.user.change()
+}
+
+// LongTouch touches the key once and holds on for as long as a reset wants it after
+// enableLongTouchForReset (CTAP 2.3, section 6.11.5), where [Authenticator.Touch] is refused. Elsewhere it is a
+// touch as any other. A person of another presence than [PresenceManual] always holds on.
+func (a *Authenticator) LongTouch() {
+	a.user.mu.Lock()
+	defer a.user.mu.Unlock()
+	a.user.armed, a.user.long = true, true
+	a.user.change()
+}
+
+// FailVerifications makes the next n built-in user verifications fail, whatever
+// [Authenticator.SetVerification] says; 0 for none. It is the fault "uv-fails".
+func (a *Authenticator) FailVerifications(n uint) {
+	f := a.Faults()
+	f.UVFails = n
+	a.SetFaults(f)
+}
+
+// watch returns what is closed at the next change, and whether the key is unplugged.
+func (p *person) watch() (changed <-chan struct{}, unplugged bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changed, p.unplugged > 0
 }
 
 // Waiting returns what the key blinks for, or nil.
@@ -158,7 +186,7 @@ func (a *Authenticator) Waiting() *Prompt {
 	p := a.user
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting == nil && !p.u2fLast.IsZero() && time.Since(p.u2fLast) < u2fPatience {
+	if p.waiting == nil && !p.u2fLast.IsZero() && p.clock.now().Sub(p.u2fLast) < u2fPatience {
 		return &Prompt{}
 	}
 	return p.waiting
@@ -200,50 +228,63 @@ func (p *person) decide(ctx context.Context, prompt *Prompt) error {
 		p.mu.Unlock()
 	}()
 
-	limit := time.NewTimer(p.timeout)
-	defer limit.Stop()
-	began := time.Now()
+	wake := make(chan struct{}, 1)
+	ring := func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+	began := p.clock.now()
+	limit := p.clock.after(p.timeout, ring)
+	defer limit.stop()
+	var delayed *timer
+	defer func() {
+		if delayed != nil {
+			delayed.stop()
+		}
+	}()
 	for {
 		p.mu.Lock()
 		changed := p.changed
-		var decided bool
-		var err error
+		passed := p.clock.now().Sub(began)
 		left := time.Duration(-1)
+		if p.presence == PresenceDelay {
+			left = p.delay - passed
+		}
+		decided, err := true, error(nil)
+		touched := p.armed
+		p.armed = false
 		switch {
 		case p.unplugged > 0:
-			decided, err = true, ctap2.ErrKeepaliveCancel
-		case p.armed, p.presence == PresenceGrant:
-			p.armed, decided = false, true
+			err = ctap2.ErrKeepaliveCancel
+		case touched && prompt.Long && !p.long:
+			err = ctap2.ErrOperationDenied // who let go does not want it
+		case touched, p.presence == PresenceGrant:
 		case p.presence == PresenceDeny:
-			decided, err = true, ctap2.ErrOperationDenied
-		case p.presence == PresenceDelay:
-			if left = p.delay - time.Since(began); left <= 0 {
-				decided = true
-			}
+			err = ctap2.ErrOperationDenied
+		case p.presence == PresenceDelay && left <= 0 && p.delay <= p.timeout:
+		case passed >= p.timeout:
+			err = ctap2.ErrUserActionTimeout
+		default:
+			decided = false
 		}
 		p.mu.Unlock()
 		if decided {
 			return err
 		}
-		var delay <-chan time.Time
-		var timer *time.Timer
+		if delayed != nil {
+			delayed.stop()
+			delayed = nil
+		}
 		if left > 0 {
-			timer = time.NewTimer(left)
-			delay = timer.C
+			delayed = p.clock.after(left, ring)
 		}
 		select {
 		case <-ctx.Done():
-			err = ctap2.ErrKeepaliveCancel
-		case <-limit.C:
-			err = ctap2.ErrUserActionTimeout
+			return ctap2.ErrKeepaliveCancel
 		case <-changed:
-		case <-delay:
-		}
-		if timer != nil {
-			timer.Stop()
-		}
-		if err != nil {
-			return err
+		case <-wake:
 		}
 	}
 }
@@ -271,7 +312,7 @@ func (p *person) poll() (granted bool, show []*Prompt) {
 	if p.presence == PresenceDeny {
 		return false, nil
 	}
-	now := time.Now()
+	now := p.clock.now()
 	if p.u2fLast.IsZero() || now.Sub(p.u2fLast) >= u2fPatience {
 		p.u2fSince = now
 	}
@@ -284,10 +325,10 @@ func (p *person) poll() (granted bool, show []*Prompt) {
 	}
 	switch {
 	case !granted && p.u2fOver == nil:
-		p.u2fOver = time.AfterFunc(u2fPatience, p.patienceOver)
+		p.u2fOver = p.clock.after(u2fPatience, p.patienceOver)
 		return false, []*Prompt{{}}
 	case !granted:
-		p.u2fOver.Reset(u2fPatience)
+		p.u2fOver.reset(u2fPatience)
 		return false, nil
 	}
 	p.armed, p.u2fLast = false, time.Time{}
@@ -302,7 +343,7 @@ func (p *person) stopU2F() bool {
 	if p.u2fOver == nil {
 		return false
 	}
-	p.u2fOver.Stop()
+	p.u2fOver.stop()
 	p.u2fOver = nil
 	return true
 }
@@ -310,7 +351,7 @@ func (p *person) stopU2F() bool {
 // patienceOver announces the end of a U2F request that the client has given up.
 func (p *person) patienceOver() {
 	p.mu.Lock()
-	over := p.u2fOver != nil && time.Since(p.u2fLast) >= u2fPatience && p.stopU2F()
+	over := p.u2fOver != nil && p.clock.now().Sub(p.u2fLast) >= u2fPatience && p.stopU2F()
 	p.mu.Unlock()
 	if over {
 		p.announce(nil)

@@ -148,7 +148,7 @@ func traitsOf(p Profile) (*traits, error) {
 			protocols:  []ctap2.PINUVProtocol{pinuv.Two, pinuv.One},
 			algorithms: classical,
 			maxMsgSize: MaxMsgSize, tellsMessageSize: true, tellsLimits: true, tellsAttestations: true,
-			maxListCount: 64, maxCredentialID: 512, maxCredBlob: 64, maxLargeBlobs: 4096, maxRPIDs: 8, maxCredentials: DefaultMaxCredentials,
+			maxListCount: 64, maxCredentialID: maxRSACredentialID, maxCredBlob: 64, maxLargeBlobs: 4096, maxRPIDs: 8, maxCredentials: DefaultMaxCredentials,
 			configCommands: []ctap2.ConfigSubcommand{
 				ctap2.SubEnableEnterpriseAttestation, ctap2.SubToggleAlwaysUV, ctap2.SubSetMinPINLength, ctap2.SubEnableLongTouchForReset,
 			},

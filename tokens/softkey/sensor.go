@@ -1,7 +1,6 @@
 package softkey
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +85,7 @@ func (a *Authenticator) sample(c *command, timeout uint) (ctap2.SampleStatus, er
 	}
 	limited := *c
 	if timeout > 0 {
-		ctx, cancel := context.WithTimeout(c.ctx, time.Duration(min(timeout, 1<<31))*time.Millisecond)
+		ctx, cancel := a.user.clock.withTimeout(c.ctx, time.Duration(min(timeout, 1<<31))*time.Millisecond)
 		defer cancel()
 		limited.ctx = ctx
 	}

@@ -135,6 +135,10 @@ type Config struct {
 	// Certifications are told by getInfo from [ProfileFIDO21] on (CTAP 2.3, section 6.4); an emulated
 	// key has none but for tests.
 	Certifications map[string]uint64
+	// Faults are what the key does wrong from the beginning; see [Authenticator.SetFaults].
+	Faults Faults
+	// Clock is the key's; nil for the wall's. See [Authenticator.Advance].
+	Clock Clock
 	// OnPrompt, if not nil, is called when the key begins to blink, and with
 	// a nil prompt when it ends. A U2F request blinks while the client repeats it. It must
 	// return at once; it may call the methods that only look ([Authenticator.Info],
@@ -161,6 +165,10 @@ type Authenticator struct {
 	state    state
 	volatile volatile
 	samples  []ctap2.SampleStatus // what the sensor says next
+	faults   *Faults              // nil for none
+	cutting  bool                 // the power is lost at the next write
+	limits0  limits               // those without faults; unset while there are none
+	seen     observer
 }
 
 // volatile is what a power cycle clears.
@@ -172,6 +180,7 @@ type volatile struct {
 	tokens     map[ctap2.PINUVProtocol]*token
 	assertions *remaining
 	sequences  sequences
+	dead       bool // the power was lost by a fault
 }
 
 // New returns a key that has just been plugged in. The error is about the
@@ -214,6 +223,9 @@ func New(cfg Config) (*Authenticator, error) {
 		if cfg.PostQuantum {
 			cfg.Algorithms = append(cfg.Algorithms, postQuantum...)
 		}
+	}
+	if slices.Contains(cfg.Algorithms, cose.RS256) && traits.maxCredentialID > 0 {
+		traits.maxCredentialID = max(traits.maxCredentialID, maxRSACredentialID)
 	}
 	for _, alg := range cfg.Algorithms {
 		if !slices.Contains(algorithms, alg) {
@@ -261,6 +273,7 @@ func New(cfg Config) (*Authenticator, error) {
 		return nil, err
 	}
 	a.powerUp()
+	a.SetFaults(cfg.Faults)
 	return a, nil
 }
 
@@ -306,6 +319,9 @@ func (a *Authenticator) PowerCycle() {
 
 func (a *Authenticator) powerUp() {
 	a.volatile = volatile{poweredUp: a.now()}
+	if a.faults != nil {
+		a.faults.SoftLock = false
+	}
 	a.u2f.Reset()
 	a.user.forget()
 	a.renewTokens()
@@ -340,10 +356,17 @@ func (a *Authenticator) CBOR(ctx context.Context, request []byte, keepalive func
 	defer func() { <-a.turn }()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	response, err := a.command(&command{ctx: ctx, keepalive: keepalive}, request)
-	if err != nil {
-		return status(ctap2.StatusOf(err)), nil
+	c := &command{ctx: ctx, keepalive: keepalive}
+	if a.faults != nil || a.volatile.dead {
+		response := a.faulty(c, request)
+		a.seen.command(a, c, response)
+		return response, nil
 	}
+	response, err := a.command(c, request)
+	if err != nil {
+		response = status(ctap2.StatusOf(err))
+	}
+	a.seen.command(a, c, response)
 	return response, nil
 }
 
@@ -352,6 +375,8 @@ type command struct {
 	cmd       ctap2.Cmd
 	ctx       context.Context
 	keepalive func(status byte)
+	rpID      string                       // that the command is about, if one
+	list      []ctap2.CredentialDescriptor // its allow or exclude list
 }
 
 func status(s ctap2.Status) []byte { return []byte{byte(s)} }
@@ -422,7 +447,7 @@ func bare(c *command, params []byte, run func(*command) ([]byte, error)) ([]byte
 
 // MSG answers a U2F request APDU (FIDO U2F Raw Message Formats 1.2). The error is always
 // nil. It implements u2f.Transport.
-func (a *Authenticator) MSG(ctx context.Context, request []byte, _ func(status byte)) ([]byte, error) {
+func (a *Authenticator) MSG(ctx context.Context, request []byte, keepalive func(status byte)) ([]byte, error) {
 	select {
 	case a.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -434,7 +459,7 @@ func (a *Authenticator) MSG(ctx context.Context, request []byte, _ func(status b
 	// CTAP 2.2, section 6.3: any other command ends the state of getNextAssertion.
 	a.volatile.assertions = nil
 	a.volatile.sequences.interrupted(0)
-	return a.message(request).Marshal(), nil
+	return a.seen.u2f(a, request, a.u2fMessage(ctx, keepalive, request)), nil
 }
 
 // selection answers authenticatorSelection (CTAP 2.2, section 6.9).
@@ -453,7 +478,7 @@ func (a *Authenticator) reset(c *command) ([]byte, error) {
 	if a.cfg.ResetWindow > 0 && a.now().Sub(a.volatile.poweredUp) > a.cfg.ResetWindow {
 		return nil, ctap2.ErrNotAllowed
 	}
-	if err := a.touch(c, &Prompt{Command: ctap2.CmdReset}); err != nil {
+	if err := a.touch(c, &Prompt{Command: ctap2.CmdReset, Long: a.state.config.LongTouchForReset}); err != nil {
 		return nil, err
 	}
 	if err := a.wipe(); err != nil {

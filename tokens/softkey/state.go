@@ -107,6 +107,9 @@ func (a *Authenticator) save(r *record) error {
 	if err := a.state.check(r); err != nil {
 		return err
 	}
+	if err := a.write(); err != nil {
+		return fmt.Errorf("%w: %w", ctap2.ErrOther, err)
+	}
 	if a.cfg.Store != nil {
 		b, err := ctap2.Marshal(r)
 		if err != nil {
@@ -275,10 +278,10 @@ func (a *Authenticator) reseed() error {
 // compactSlack is how many superseded records are worth a rewrite at start.
 const compactSlack = 1000
 
-// compact rewrites the state when most of its records are superseded. A key does it when
-// it is loaded, never while it works.
+// compact rewrites the state when most of its records are superseded, or when private keys are
+// left in it of credentials that are gone. A key does it when it is loaded, never while it works.
 func (a *Authenticator) compact(records int) error {
-	if records < a.state.discoverable.len()+len(a.state.templates)+compactSlack {
+	if records < a.state.discoverable.len()+len(a.state.templates)+compactSlack && !a.state.discoverable.gone {
 		return nil
 	}
 	few, err := a.records()
@@ -343,6 +346,9 @@ func (a *Authenticator) wipe() error {
 	if err := fresh.certify(a.rand, a.cfg.AAGUID); err != nil {
 		return err
 	}
+	if err := a.write(); err != nil {
+		return fmt.Errorf("%w: %w", ctap2.ErrOther, err)
+	}
 	if a.cfg.Store != nil {
 		// What was there before must not be found in the store any more.
 		list := []*record{{Root: fresh}}
@@ -399,7 +405,11 @@ func (a *Authenticator) CredentialCount() int {
 
 // removeCredential takes a discoverable credential away for good.
 func (a *Authenticator) removeCredential(c *credential) error {
-	return a.save(&record{RemoveCredential: c.ID})
+	err := a.save(&record{RemoveCredential: c.ID})
+	if err == nil {
+		a.seen.event(a, EventDeleted, c)
+	}
+	return err
 }
 
 // updateCredential makes changed take the place of the credential with its id, whose age and
@@ -408,5 +418,9 @@ func (a *Authenticator) updateCredential(changed *credential) error {
 	if a.state.discoverable.get(changed.ID) == nil {
 		return ctap2.ErrNoCredentials
 	}
-	return a.save(&record{Credential: changed})
+	err := a.save(&record{Credential: changed})
+	if err == nil {
+		a.seen.event(a, EventUpdated, changed)
+	}
+	return err
 }

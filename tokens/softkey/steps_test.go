@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/fobd/fobd/ctap2"
+	"github.com/fobd/fobd/ctap2/cose"
 	"github.com/fobd/fobd/ctap2/pinuv"
 	"github.com/fobd/fobd/tokens/softkey"
 )
@@ -314,8 +315,13 @@ func TestLengths(t *testing.T) {
 
 // TestCredentialIDLength is maxCredentialIdLength: what this key made fits, what is longer is not its own.
 func TestCredentialIDLength(t *testing.T) {
-	for _, profile := range []softkey.Profile{softkey.ProfileFIDO21, softkey.ProfileFIDO23} {
-		a, _ := newKey(t, softkey.Config{Profile: profile})
+	for profile, cfg := range map[string]softkey.Config{
+		"2.1":                     {Profile: softkey.ProfileFIDO21},
+		"2.1 with an RSA of ours": {Profile: softkey.ProfileFIDO21, Algorithms: []cose.Algorithm{cose.ES256, cose.RS256}},
+		"2.3":                     {Profile: softkey.ProfileFIDO23},
+		"2.3, all":                {Algorithms: softkey.Algorithms()},
+	} {
+		a, _ := newKey(t, cfg)
 		limit := int(a.Info().MaxCredentialIDLength)
 		blob := make([]byte, a.Info().MaxCredBlobLength)
 		for _, p := range a.Info().Algorithms {
@@ -328,6 +334,9 @@ func TestCredentialIDLength(t *testing.T) {
 			}
 			if n := len(credentialID(t, &made)); n > limit {
 				t.Errorf("%s, %v: an id of %d bytes, more than %d", profile, p.Alg, n, limit)
+			}
+			if err := exchange(t, a, ctap2.CmdGetAssertion, assertion(credentialID(t, &made)), new(ctap2.GetAssertionResponse)); err != nil {
+				t.Errorf("%s, %v: %v", profile, p.Alg, err)
 			}
 		}
 		for n := limit - 1; n <= limit+1; n++ {

@@ -1,6 +1,7 @@
 package softkey_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -112,13 +113,37 @@ func relyingParty(t *testing.T, c ctap2.Authenticator, alg cose.Algorithm, wantF
 func TestRelyingPartyVerifiesEveryAlgorithmAndAttestation(t *testing.T) {
 	formats := map[softkey.Attestation]string{softkey.AttestationPacked: "packed", softkey.AttestationSelf: "packed", softkey.AttestationNone: "none"}
 	for attestation, format := range formats {
-		for _, alg := range []cose.Algorithm{cose.ES256, cose.ES384, cose.EdDSA, cose.RS256} {
+		for _, alg := range softkey.Algorithms() {
+			if alg.PostQuantum() {
+				continue // go-webauthn knows them from Go 1.27 on
+			}
 			t.Run(string(attestation)+"/"+alg.String(), func(t *testing.T) {
 				_, c := newKey(t, softkey.Config{Attestation: attestation})
 				relyingParty(t, c, alg, format, false)
 			})
 		}
 	}
+}
+
+func TestRelyingPartyVerifiesAttestationOfU2F(t *testing.T) {
+	_, c := newKey(t, softkey.Config{Attestation: softkey.AttestationFIDOU2F})
+	relyingParty(t, c, cose.ES256, "fido-u2f", false)
+}
+
+// enterpriseClient asks for platform-managed enterprise attestation.
+type enterpriseClient struct{ *ctap2.Client }
+
+func (c enterpriseClient) MakeCredential(ctx context.Context, r *ctap2.MakeCredentialRequest) (*ctap2.MakeCredentialResponse, error) {
+	r.EnterpriseAttestation = 2
+	return c.Client.MakeCredential(ctx, r)
+}
+
+func TestRelyingPartyVerifiesEnterpriseAttestation(t *testing.T) {
+	m := manage(t, softkey.Config{}, 0)
+	if err := m.configure(ctap2.SubEnableEnterpriseAttestation, nil); err != nil {
+		t.Fatal(err)
+	}
+	relyingParty(t, enterpriseClient{m.c}, cose.ES256, "packed", false)
 }
 
 func TestRelyingPartyVerifiesBuiltInVerification(t *testing.T) {
