@@ -16,10 +16,13 @@ BENCHSTAT := golang.org/x/perf/cmd/benchstat@latest
 VM := ./testdata/vm
 FUZZTIME ?= 10s
 
-.PHONY: build demo test test-race test-vm check lint fuzz bench man libusb install clean help
+.PHONY: build preload demo test test-race test-vm check lint fuzz bench man libusb install clean help
 
 build: ## fobd, fob and fobkey, static, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/fobd ./cmd/fob ./cmd/fobkey
+
+preload: ## the library that lets libfido2's programs use fobkey's sockets, in bin/
+	$(MAKE) -s -C cmd/fobkey/preload OUT=$(abspath $(BIN))/fobkey-preload.so
 
 demo: build ## the main job: a touch, a registration and an assertion with an emulated key
 	@$(BIN)/fob demo

@@ -66,9 +66,15 @@ func TestBlobs(t *testing.T) {
 }
 
 func TestBlobArray(t *testing.T) {
+	t.Run("fido2.1", func(t *testing.T) { testBlobArray(t, softkey.Config{Profile: softkey.ProfileFIDO21}) })
+	// With a token that reads only.
+	t.Run("fido2.3", func(t *testing.T) { testBlobArray(t, softkey.Config{LargeBlobArray: true}) })
+}
+
+func testBlobArray(t *testing.T, cfg softkey.Config) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
-		l.protected(softkey.Config{Profile: softkey.ProfileFIDO21})
+		l.protected(cfg)
 		p := always()
 		list := must[api.BlobListResult](l, api.OpBlobList, api.BlobListRequest{}, p)
 		if list.Blobs == nil || len(list.Blobs) != 0 || list.Used != 17 || list.Capacity != 4096 || list.Damaged {

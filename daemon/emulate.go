@@ -60,6 +60,10 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 	if err != nil {
 		return nil, err
 	}
+	faults, reports, err := parseFaults(softkey.Faults{}, nil, r.Faults)
+	if err != nil {
+		return nil, err
+	}
 	m := &c.e.emulated
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -101,7 +105,9 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 		}
 		return nil, invalidEmulation(err)
 	}
-	k := &emulatedKey{name: name, state: r.State, uhid: r.UHID, profile: cfg.Profile, anytime: r.NoResetWindow, auth: auth, bus: m.bus}
+	auth.SetFaults(faults)
+	k := &emulatedKey{name: name, state: r.State, uhid: r.UHID, profile: cfg.Profile, anytime: r.NoResetWindow, cfg: cfg, auth: auth, bus: m.bus}
+	k.reports.set(reports)
 	if err := k.powerOn(ctx); err != nil {
 		return nil, errors.Join(err, auth.Close())
 	}

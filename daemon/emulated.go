@@ -69,8 +69,12 @@ type emulatedKey struct {
 	profile softkey.Profile
 	// anytime is true for a key that can be reset at any time.
 	anytime bool
-	auth    *softkey.Authenticator
-	bus     *hid.MemoryBus
+	// cfg made it; clones are made with the same.
+	cfg  softkey.Config
+	auth *softkey.Authenticator
+	bus  *hid.MemoryBus
+
+	reports reportFaults
 
 	id     string // on the bus, while it is on
 	on     bool
@@ -125,7 +129,8 @@ func (k *emulatedKey) powerOn(ctx context.Context) error {
 			return &api.Error{Code: api.CodeUnsupported, Message: "the kernel does not take the key: " + err.Error(), Hint: "the daemon needs write access to /dev/uhid"}
 		}
 		k.kernel = device
-		k.serves.Go(func() { serve(device) })
+		end := k.reports.kernel(device)
+		k.serves.Go(func() { serve(end) })
 	} else {
 		err := k.bus.Attach(info, func() (hid.Device, error) {
 			if power.Err() != nil {
@@ -133,7 +138,7 @@ func (k *emulatedKey) powerOn(ctx context.Context) error {
 			}
 			host, end := hid.NewPipe(hid.DefaultReportSize, hid.DefaultReportSize)
 			k.serves.Go(func() { serve(end) })
-			return host, nil
+			return k.reports.host(host), nil
 		})
 		if err != nil {
 			off()
@@ -183,6 +188,7 @@ func (k *emulatedKey) describe(keys []*tokens.Key) api.EmulatedKey {
 		UHID:        k.uhid,
 		State:       k.state,
 		Profile:     string(k.profile),
+		Faults:      append(k.auth.Faults().Strings(), k.reports.strings()...),
 	}
 	for _, other := range keys {
 		if k.on && k.uhid && other.Device().Serial == k.name {

@@ -32,7 +32,8 @@ func (c *call) emulateClock(_ context.Context, r *api.EmulateClockRequest) (*api
 		return nil, invalidEmulation(errors.New("the clock moves by at most a hundred years"))
 	}
 	return c.withEmulated(r.Name, func(k *emulatedKey) error {
-		return k.advance(time.Duration(r.AdvanceMS) * time.Millisecond)
+		k.auth.Advance(time.Duration(r.AdvanceMS) * time.Millisecond)
+		return nil
 	})
 }
 
@@ -40,7 +41,7 @@ func (c *call) emulateClock(_ context.Context, r *api.EmulateClockRequest) (*api
 // no log.
 func (c *call) emulateSnapshot(_ context.Context, r *api.EmulateNameRequest) (result *api.EmulateSnapshotResult, err error) {
 	_, err = c.withEmulated(r.Name, func(k *emulatedKey) error {
-		snapshot, err := k.snapshot()
+		snapshot, err := k.auth.Snapshot()
 		result = &api.EmulateSnapshotResult{Name: k.name, Snapshot: snapshot}
 		return err
 	})
@@ -72,7 +73,7 @@ func (c *call) emulateClone(ctx context.Context, r *api.EmulateCloneRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	clone := &emulatedKey{name: name, uhid: k.uhid, profile: k.profile, anytime: k.anytime, auth: auth, bus: m.bus}
+	clone := &emulatedKey{name: name, uhid: k.uhid, profile: k.profile, anytime: k.anytime, cfg: k.cfg, auth: auth, bus: m.bus}
 	if err := clone.powerOn(ctx); err != nil {
 		return nil, errors.Join(err, auth.Close())
 	}

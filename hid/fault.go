@@ -1,6 +1,7 @@
 package hid
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -26,22 +27,23 @@ const (
 	Reorder
 	// Disconnect unplugs the device instead of delivering it.
 	Disconnect
+	// Foreign delivers a report of another channel before it: a CTAPHID_KEEPALIVE or, to the device,
+	// a CTAPHID_CANCEL.
+	Foreign
+	// Busy loses the report and answers it with ERR_CHANNEL_BUSY on its channel (CTAP 2.2, section
+	// 11.2.9.1.6), if it begins a message; another one passes.
+	Busy
 )
 
+// faultKinds are the names of the kinds.
+var faultKinds = map[FaultKind]string{
+	Drop: "drop", Delay: "delay", Duplicate: "duplicate", Corrupt: "corrupt", Reorder: "reorder",
+	Disconnect: "disconnect", Foreign: "foreign", Busy: "busy",
+}
+
 func (k FaultKind) String() string {
-	switch k {
-	case Drop:
-		return "drop"
-	case Delay:
-		return "delay"
-	case Duplicate:
-		return "duplicate"
-	case Corrupt:
-		return "corrupt"
-	case Reorder:
-		return "reorder"
-	case Disconnect:
-		return "disconnect"
+	if name, ok := faultKinds[k]; ok {
+		return name
 	}
 	return fmt.Sprintf("FaultKind(%d)", int(k))
 }
@@ -144,9 +146,11 @@ func RandomFaults(seed uint64, reports int, probability float64, maxDelay time.D
 	return faults
 }
 
-// faulty reads the device on a goroutine of its own, so that a delay keeps neither
+// Faulty is a [Device] with faults. Make one with [NewFaulty].
+//
+// It reads the device on a goroutine of its own, so that a delay keeps neither
 // deadlines nor Close.
-type faulty struct {
+type Faulty struct {
 	device   Device
 	queue    *queue
 	output   int
@@ -154,30 +158,58 @@ type faulty struct {
 	finished chan struct{} // closed when the reading goroutine has ended
 
 	// For Write alone.
-	writes *faultPlan
-	held   []byte
-	copied []byte
+	held []byte
 
-	mu   sync.Mutex // guards the closing of closed, and gone
-	gone bool
+	mu     sync.Mutex // guards the closing of closed, and all below
+	gone   bool
+	seed   uint64
+	reads  *faultPlan
+	writes *faultPlan
+	copied []byte
 }
 
 // NewFaulty returns a device that does what device does except for the faults. Which byte
 // is corrupted depends on seed alone. It owns device.
-func NewFaulty(device Device, seed uint64, faults ...Fault) Device {
+func NewFaulty(device Device, seed uint64, faults ...Fault) *Faulty {
 	input, output := device.ReportSizes()
-	f := &faulty{
+	f := &Faulty{
 		device: device, output: output,
 		queue:    newQueue(input, queueLength),
 		closed:   make(chan struct{}),
 		finished: make(chan struct{}),
-		writes:   newFaultPlan(ToDevice, seed, faults),
+		seed:     seed,
 	}
-	go f.read(newFaultPlan(FromDevice, seed, faults))
+	f.SetFaults(faults...)
+	go f.read()
 	return f
 }
 
-func (f *faulty) read(plan *faultPlan) {
+// SetFaults makes these the faults from the next report on, which is number 0 of them. Reports that
+// are on their way stay with the faults that they have.
+func (f *Faulty) SetFaults(faults ...Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reads, f.writes = newFaultPlan(FromDevice, f.seed, faults), newFaultPlan(ToDevice, f.seed, faults)
+}
+
+// next is the fault of the next report of a direction, with the bytes of it corrupted if it is to be.
+func (f *Faulty) next(direction Direction, report []byte) (Fault, []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	plan := f.reads
+	if direction == ToDevice {
+		plan = f.writes
+	}
+	fault := plan.fault()
+	if fault.Kind == Corrupt {
+		f.copied = append(f.copied[:0], report...)
+		plan.corrupt(f.copied)
+		report = bytes.Clone(f.copied)
+	}
+	return fault, report
+}
+
+func (f *Faulty) read() {
 	defer close(f.finished)
 	defer f.queue.closeWriter(ErrGone, ErrGone)
 	_ = f.device.SetReadDeadline(time.Time{}) // one that is closed fails at Read, too
@@ -193,7 +225,7 @@ func (f *faulty) read(plan *faultPlan) {
 			}
 			return
 		}
-		fault := plan.fault()
+		fault, report := f.next(FromDevice, report)
 		switch fault.Kind {
 		case Drop:
 			continue
@@ -203,8 +235,13 @@ func (f *faulty) read(plan *faultPlan) {
 			}
 		case Duplicate:
 			_ = f.queue.push(report)
-		case Corrupt:
-			plan.corrupt(report)
+		case Foreign:
+			_ = f.queue.push(foreign(report, ctaphidKeepalive, 1))
+		case Busy:
+			if busy := busyAnswer(report, f.output); busy != nil {
+				_, _ = f.device.Write(busy)
+				continue
+			}
 		case Reorder:
 			if held == nil {
 				held = append(held, report...)
@@ -224,7 +261,7 @@ func (f *faulty) read(plan *faultPlan) {
 }
 
 // wait returns false if the device is closed meanwhile.
-func (f *faulty) wait(d time.Duration) bool {
+func (f *Faulty) wait(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -235,18 +272,18 @@ func (f *faulty) wait(d time.Duration) bool {
 	}
 }
 
-func (f *faulty) disconnect() {
+func (f *Faulty) disconnect() {
 	f.mu.Lock()
 	f.gone = true
 	f.mu.Unlock()
 	f.device.Close()
 }
 
-func (f *faulty) Write(report []byte) (int, error) {
+func (f *Faulty) Write(report []byte) (int, error) {
 	if len(report) != f.output {
 		return 0, sizeError(len(report), f.output)
 	}
-	fault := f.writes.fault()
+	fault, report := f.next(ToDevice, report)
 	switch fault.Kind {
 	case Drop:
 		return len(report), f.state()
@@ -261,10 +298,15 @@ func (f *faulty) Write(report []byte) (int, error) {
 		if n, err := f.write(report); err != nil {
 			return n, err
 		}
-	case Corrupt:
-		f.copied = append(f.copied[:0], report...)
-		f.writes.corrupt(f.copied)
-		report = f.copied
+	case Foreign:
+		if n, err := f.write(foreign(report, ctaphidCancel, 0)); err != nil {
+			return n, err
+		}
+	case Busy:
+		if busy := busyAnswer(report, f.queue.size); busy != nil {
+			_ = f.queue.push(busy)
+			return len(report), f.state()
+		}
 	case Reorder:
 		if f.held == nil {
 			f.held = append(f.held, report...)
@@ -284,7 +326,7 @@ func (f *faulty) Write(report []byte) (int, error) {
 	return n, err
 }
 
-func (f *faulty) write(report []byte) (int, error) {
+func (f *Faulty) write(report []byte) (int, error) {
 	if err := f.state(); err != nil {
 		return 0, err
 	}
@@ -298,7 +340,7 @@ func (f *faulty) write(report []byte) (int, error) {
 }
 
 // state returns the error of a device that is closed or gone.
-func (f *faulty) state() error {
+func (f *Faulty) state() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
@@ -312,13 +354,13 @@ func (f *faulty) state() error {
 	return nil
 }
 
-func (f *faulty) Read(report []byte) (int, error) { return f.queue.pop(report) }
+func (f *Faulty) Read(report []byte) (int, error) { return f.queue.pop(report) }
 
-func (f *faulty) SetReadDeadline(t time.Time) error { return f.queue.setReadDeadline(t) }
+func (f *Faulty) SetReadDeadline(t time.Time) error { return f.queue.setReadDeadline(t) }
 
-func (f *faulty) ReportSizes() (input, output int) { return f.queue.size, f.output }
+func (f *Faulty) ReportSizes() (input, output int) { return f.queue.size, f.output }
 
-func (f *faulty) Close() error {
+func (f *Faulty) Close() error {
 	f.mu.Lock()
 	select {
 	case <-f.closed:

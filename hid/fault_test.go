@@ -25,7 +25,7 @@ func TestFaultyDevice(t *testing.T) {
 func passed(t *testing.T, direction hid.Direction, reports int, faults ...hid.Fault) (first []byte, at []int64) {
 	t.Helper()
 	host, key := hid.NewPipe(8, 8)
-	device := hid.NewFaulty(host, 1, faults...)
+	var device hid.Device = hid.NewFaulty(host, 1, faults...)
 	defer device.Close()
 	from, to := key, device
 	if direction == hid.ToDevice {

@@ -38,9 +38,8 @@ type DatagramListener struct {
 	fresh  chan *peer    // waits for Accept
 	done   chan struct{} // closed when receiving has ended
 
-	mu     sync.Mutex // guards what follows
-	peers  map[netip.AddrPort]*peer
-	closed bool
+	mu    sync.Mutex // guards what follows
+	peers map[netip.AddrPort]*peer
 }
 
 // NewDatagramListener returns the devices of conn, which it owns.

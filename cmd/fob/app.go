@@ -25,6 +25,7 @@ type app struct {
 	socket  string
 	timeout time.Duration
 	pinFD   int
+	yes     bool // --yes: the daemon's questions need no person
 
 	ran bool // a command was reached: errors are no longer those of usage
 }
@@ -56,7 +57,7 @@ func (a *app) root() *cobra.Command {
 		Use:   "fob",
 		Short: "Use and look after security keys through fobd",
 		Long: `fob asks the daemon fobd for a touch, a registration or an assertion of a security
-key, looks after PINs, and drives emulated keys.
+key, looks after PINs, credentials, fingerprints and settings, and drives emulated keys.
 
 The answer goes to the standard output; prompts and errors go to the standard error
 or the terminal. A PIN is read from the terminal, or from a file descriptor given by
@@ -79,6 +80,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 no key, 5 cancelled or
 	root.AddCommand(
 		a.listCommand(), a.infoCommand(), a.touchCommand(), a.winkCommand(),
 		a.registerCommand(), a.assertCommand(), a.verifyCommand(),
+		a.credentialCommand(), a.fingerprintCommand(), a.blobCommand(), a.configCommand(),
 		a.pinCommand(), a.resetCommand(), a.watchCommand(), a.emulateCommand(),
 		a.statusCommand(), a.demoCommand(), a.versionCommand(), a.manCommand(),
 	)
@@ -180,6 +182,7 @@ func (a *app) do(ctx context.Context, op string, request, result any) error {
 		return err
 	}
 	ui := newScreen(a.err, pins)
+	ui.yes = a.yes
 	defer ui.close()
 	c := client.New(a.socket)
 	defer c.Close()

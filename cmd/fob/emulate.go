@@ -26,6 +26,9 @@ func (a *app) emulateCommand() *cobra.Command {
 	cmd.AddCommand(
 		a.emulateAddCommand(), a.emulateListCommand(), a.emulateRemoveCommand(),
 		a.emulateTouchCommand(), a.emulatePowerCommand(), a.emulateSetCommand(),
+		a.emulateFaultCommand(), a.emulateClockCommand(), a.emulateFingerCommand(), a.emulateObserveCommand(),
+		a.emulateSnapshotCommand(), a.emulateRestoreCommand(), a.emulateCloneCommand(),
+		a.emulateImportCommand(), a.emulateExportCommand(),
 	)
 	return cmd
 }
@@ -78,12 +81,16 @@ func (a *app) emulateAddCommand() *cobra.Command {
 	p.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&req.State, "state", "", "`name` of the file in the daemon's state directory that keeps the credentials (default: in memory)")
-	f.StringVar(&req.Attestation, "attestation", "", "attestation `form`: packed, self or none")
+	f.StringVar(&req.Profile, "profile", "", "`kind` of key: u2f, minimal, fido2.0, fido2.1, fido2.3 (default) or fido2.3-bio")
+	f.StringArrayVar(&req.Faults, "fault", nil, "`fault` that the key has from the beginning, as fob emulate fault takes it; more than once for more")
+	f.StringVar(&req.Attestation, "attestation", "", "attestation `form`: packed, self, none or fido-u2f")
 	f.StringSliceVar(&req.Algorithms, "algorithms", nil, "COSE algorithm `names` in order of preference, such as ES256,EdDSA (default: all)")
 	f.BoolVar(&req.CTAP1Only, "ctap1-only", false, "make a U2F key")
 	f.StringVar(&seed, "seed", "", "`file` with hexadecimal bytes that make the key repeat itself; for tests only")
 	f.BoolVar(&req.UHID, "uhid", false, "also show the key to the kernel, through /dev/uhid")
 	f.BoolVar(&req.NoResetWindow, "no-reset-window", false, "let reset work at any time, not only 10 seconds after power-up")
+	// The only error is that the flag does not exist.
+	_ = cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -139,15 +146,15 @@ func (a *app) emulateListCommand() *cobra.Command {
 					a.note("fob: no key is emulated")
 					return nil
 				}
-				rows := []row{{"NAME", "KEY", "POWER", "PRESENCE", "UV", "CREDENTIALS", "BLINKS", "STATE"}}
+				rows := []row{{"NAME", "KEY", "PROFILE", "POWER", "PRESENCE", "UV", "CREDENTIALS", "BLINKS", "STATE", "FAULTS"}}
 				for _, k := range result.Keys {
 					power := "off"
 					if k.Power {
 						power = "on"
 					}
 					rows = append(rows, row{
-						k.Name, orDash(k.Key), power, k.Presence, k.UV,
-						fmt.Sprint(k.Credentials), yesNo(k.Waiting), orDash(k.State),
+						k.Name, orDash(k.Key), k.Profile, power, k.Presence, k.UV,
+						fmt.Sprint(k.Credentials), yesNo(k.Waiting), orDash(k.State), orDash(strings.Join(k.Faults, " ")),
 					})
 				}
 				return table(a.out, rows...)

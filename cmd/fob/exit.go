@@ -47,6 +47,8 @@ var exits = map[api.Code]int{
 	api.CodeCredentialExcluded: exitFailed,
 	api.CodeUnsupported:        exitFailed,
 	api.CodeKeyFull:            exitFailed,
+	api.CodeFingerprintsFull:   exitFailed,
+	api.CodeBlobsFull:          exitFailed,
 	api.CodeVerifyFailed:       exitFailed,
 	api.CodeResetTooLate:       exitFailed,
 	api.CodeShuttingDown:       exitFailed,

@@ -21,17 +21,19 @@ import (
 type screen struct {
 	out  io.Writer
 	pins pinSource
+	yes  bool // every yes-or-no question is answered by yes
 	// width gives the columns of the terminal; nil when out is none.
 	width func() int
 
 	asking sync.Mutex // held while one question is asked
 
-	mu     sync.Mutex // guards the following
-	open   []api.Prompt
-	drawn  int // lines on the screen that belong to open
-	paused bool
-	stop   chan struct{} // ends the ticking; nil when nothing ticks
-	done   chan struct{}
+	mu      sync.Mutex // guards the following
+	open    []api.Prompt
+	drawn   int // lines on the screen that belong to open
+	paused  bool
+	samples int           // of a finger, so far
+	stop    chan struct{} // ends the ticking; nil when nothing ticks
+	done    chan struct{}
 }
 
 func newScreen(out io.Writer, pins pinSource) *screen {
@@ -65,11 +67,15 @@ func (s *screen) close() {
 func (s *screen) Show(p api.Prompt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open = append(s.open, p)
 	if s.width == nil {
+		s.open = append(s.open, p)
 		fmt.Fprintln(s.out, sentence(p, time.Now()))
 		return
 	}
+	if p.Kind == api.PromptSample && p.Sample != "" {
+		s.sampled(p)
+	}
+	s.open = append(s.open, p)
 	s.draw()
 	if p.Deadline != "" && s.stop == nil {
 		s.stop, s.done = make(chan struct{}), make(chan struct{})
@@ -127,6 +133,21 @@ func (s *screen) draw() {
 		}
 	}
 	_, _ = io.WriteString(s.out, b.String())
+}
+
+// sampled leaves a line about the last sample on the screen, above the open prompts. The caller
+// holds s.mu.
+func (s *screen) sampled(p api.Prompt) {
+	open := s.open
+	s.open = nil
+	s.draw()
+	s.samples++
+	line := fmt.Sprintf("sample %d: %s", s.samples, strings.ReplaceAll(clean(p.Sample), "-", " "))
+	if p.Remaining != nil {
+		line += fmt.Sprintf("; %d more", *p.Remaining)
+	}
+	fmt.Fprintln(s.out, line)
+	s.open = open
 }
 
 // cut shortens s to n characters; the end, with the time left, matters most.
@@ -203,6 +224,9 @@ func (s *screen) Choose(ctx context.Context, p api.Prompt) (int, error) {
 
 // Confirm implements client.Prompter.
 func (s *screen) Confirm(ctx context.Context, p api.Prompt) (bool, error) {
+	if s.yes {
+		return true, nil
+	}
 	defer s.pause()()
 	return confirm(ctx, p)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/hid/uhid"
 	"github.com/fobd/fobd/tokens/softkey"
@@ -69,7 +70,11 @@ func (s *settings) check() error {
 	if s.ctap1Only && s.profile != string(softkey.ProfileFIDO23) && s.profile != string(softkey.ProfileU2F) {
 		return fmt.Errorf("--ctap1-only is the profile %s, not %s", softkey.ProfileU2F, s.profile)
 	}
-	if _, err := softkey.ParseFaults(s.faults...); err != nil {
+	_, others, err := hid.ParseFaults(s.faults...)
+	if err == nil {
+		_, err = softkey.ParseFaults(others...)
+	}
+	if err != nil {
 		return fmt.Errorf("--fault: %w", err)
 	}
 	for _, name := range s.algorithms {
@@ -93,6 +98,7 @@ func command(out, errs io.Writer) *cobra.Command {
 	var control, seed, level, vendor, product string
 	var listeners, usbipListeners []string
 	var preload bool
+	var restore, imported string
 	cmd := &cobra.Command{
 		Use:   "fobkey --uhid|--usbip|--usbip-listen ADDRESS|--listen ADDRESS [flags]",
 		Short: "Be one emulated security key in the foreground",
@@ -166,7 +172,16 @@ docs/emulated-key.md lists the faults.`,
 			if err != nil {
 				return &runError{err}
 			}
-			err = run(cmd.Context(), program{key: newKey(auth, o, log), control: control, out: out})
+			err = begin(auth, restore, imported)
+			if err == nil {
+				k := newKey(auth, o, log)
+				if len(s.faults) > 0 {
+					_, err = k.fault(auth, order{word: "on", args: s.faults})
+				}
+				if err == nil {
+					err = run(cmd.Context(), program{key: k, control: control, out: out})
+				}
+			}
 			if e := auth.Close(); err == nil {
 				err = e
 			}
@@ -191,6 +206,8 @@ docs/emulated-key.md lists the faults.`,
 	f.StringVar(&s.state, "state", "", "keep credentials in this `file` (default: in memory)")
 	f.StringVar(&s.profile, "profile", string(softkey.ProfileFIDO23), "`kind` of key: "+profiles())
 	f.StringArrayVar(&s.faults, "fault", nil, "do this `fault` from the beginning, such as wrong-signature")
+	f.StringVar(&restore, "restore", "", "begin with the state of this `file`, which the order snapshot has written")
+	f.StringVar(&imported, "import", "", "begin with the credentials of this `file`, as the order export writes them")
 	f.StringVar(&s.presence, "presence", "grant", "what the person `does` when the key blinks: grant, deny, manual or delay")
 	f.DurationVar(&s.delay, "delay", 0, "`time` until the touch, with --presence delay")
 	f.StringVar(&s.uv, "uv", "none", "what the key's own user verification `does`: none, grant or deny")
@@ -209,6 +226,29 @@ docs/emulated-key.md lists the faults.`,
 	f.StringVar(&level, "log-level", "warn", "log from this `level` on: debug, info, warn or error")
 	cmd.AddCommand(manCommand())
 	return cmd
+}
+
+// begin gives a key its first state from files; an empty name is none.
+func begin(s stored, snapshot, credentials string) error {
+	if snapshot != "" {
+		data, err := readFixture(snapshot)
+		if err == nil {
+			err = s.restore(data)
+		}
+		if err != nil {
+			return fmt.Errorf("--restore %s: %w", snapshot, err)
+		}
+	}
+	if credentials != "" {
+		data, err := readFixture(credentials)
+		if err == nil {
+			_, err = s.importCredentials(data)
+		}
+		if err != nil {
+			return fmt.Errorf("--import %s: %w", credentials, err)
+		}
+	}
+	return nil
 }
 
 // profiles lists the kinds of keys.
@@ -312,6 +352,7 @@ func run(ctx context.Context, p program) (err error) {
 	if err := p.key.on(ctx); err != nil {
 		return err
 	}
+	defer p.key.pulling.Wait()
 	defer func() {
 		if e := p.key.off(); err == nil && !errors.Is(e, errState) {
 			err = e

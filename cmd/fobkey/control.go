@@ -53,8 +53,13 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 			details, err = c.key.do(limited, o)
 			cancel()
 		}
-		if _, ok := c.key.auth.(fixtures); err == nil && o.verb == "observe" && !ok {
-			err = errNoFixtures
+		var follow func(context.Context, func(string) error) error
+		if err == nil && o.verb == "observe" {
+			if f, ok := c.key.auth.(fixtures); ok {
+				follow = f.observe() // from before the answer on
+			} else {
+				err = errNoFixtures
+			}
 		}
 		answer := "ok"
 		if details != "" {
@@ -72,7 +77,7 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 			c.quit()
 			return
 		case o.verb == "observe":
-			c.observe(ctx, conn)
+			c.observe(ctx, conn, follow)
 			return
 		}
 	}
@@ -83,11 +88,7 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 
 // observe sends what the key is asked, a line each, until the other side hangs up. It takes no
 // orders any more.
-func (c *control) observe(ctx context.Context, conn net.Conn) {
-	f, ok := c.key.auth.(fixtures)
-	if !ok {
-		return
-	}
+func (c *control) observe(ctx context.Context, conn net.Conn, follow func(context.Context, func(string) error) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var reading sync.WaitGroup
 	defer reading.Wait()
@@ -97,7 +98,7 @@ func (c *control) observe(ctx context.Context, conn net.Conn) {
 		_, _ = io.Copy(io.Discard, conn)
 		cancel()
 	})
-	_ = f.observe(ctx, func(line string) error {
+	_ = follow(ctx, func(line string) error {
 		if err := conn.SetWriteDeadline(time.Now().Add(orderTimeout)); err != nil {
 			return err
 		}

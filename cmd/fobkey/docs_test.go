@@ -108,6 +108,9 @@ func TestPageHasAllFaults(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| Fault | What the key does |\n|---|---|\n")
 	for _, f := range faultNames() {
+		if f.doc == "" {
+			t.Errorf("nothing says what the fault %s does", f.name)
+		}
 		name := f.name
 		if f.value != "" {
 			name += "=" + f.value

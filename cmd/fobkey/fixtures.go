@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -22,9 +21,9 @@ type fixtures interface {
 	clearFaults() error
 	// advance moves the key's clock.
 	advance(d time.Duration)
-	// observe calls line with a line of JSON for what the key was asked from now on, until ctx
-	// ends or line fails.
-	observe(ctx context.Context, line func(string) error) error
+	// observe returns a function that calls line with a line of JSON for what the key was asked
+	// since observe was called, until ctx ends or line fails.
+	observe() func(ctx context.Context, line func(string) error) error
 }
 
 // stored are fixtures of what the key keeps.
@@ -50,16 +49,7 @@ func (k *key) fixture(o order) (string, error) {
 	}
 	switch o.verb {
 	case "fault":
-		var err error
-		switch o.word {
-		case "on":
-			err = f.setFaults(o.args)
-		case "off":
-			err = f.unsetFaults(o.args)
-		case "clear":
-			err = f.clearFaults()
-		}
-		return strings.Join(f.faults(), " "), err
+		return k.fault(f, o)
 	case "clock":
 		d, err := duration(o.args[0])
 		if err != nil {

@@ -54,7 +54,9 @@ func (f *fixed) importCredentials(data []byte) (int, error) {
 
 func (f *fixed) exportCredentials() ([]byte, int, error) { return []byte(`{"credentials":[]}`), 0, nil }
 
-func (f *fixed) observe(ctx context.Context, line func(string) error) error {
+func (f *fixed) observe() func(context.Context, func(string) error) error { return f.follow }
+
+func (f *fixed) follow(ctx context.Context, line func(string) error) error {
 	defer close(f.left)
 	close(f.watching)
 	for {

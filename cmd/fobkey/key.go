@@ -60,6 +60,10 @@ type key struct {
 	offer offer
 	log   *slog.Logger
 
+	reports  reports
+	faulting sync.Mutex     // held while the faults are changed
+	pulling  sync.WaitGroup // what a fault has unplugged
+
 	mu    sync.Mutex // guards the following
 	plug  *plug      // nil while it is off
 	wanes chan error // gets why a plugged-in key has failed
@@ -77,6 +81,7 @@ type plug struct {
 	server  *ctaphid.Server
 	closers []io.Closer // what open has made, in the order of its making
 	fanout  *hid.Fanout
+	pulled  sync.Once // a fault has unplugged it
 
 	mu    sync.Mutex // guards conns
 	conns map[hid.Device]struct{}
@@ -125,7 +130,7 @@ func (k *key) open(ctx context.Context, p *plug) error {
 		host, end := hid.NewPipe(0, 0)
 		p.fanout = hid.NewFanout(host)
 		p.closers = append(p.closers, p.fanout)
-		p.wg.Go(func() { k.serve(p, end) })
+		p.wg.Go(func() { k.answer(p, end) })
 	}
 	for i, at := range k.offer.listen {
 		l, err := at.listen()
@@ -142,7 +147,7 @@ func (k *key) open(ctx context.Context, p *plug) error {
 
 // openUSBIP makes a USB device for each place: a device has one host.
 func (k *key) openUSBIP(ctx context.Context, p *plug) error {
-	make := func() (*usbip.Device, error) {
+	create := func() (*usbip.Device, error) {
 		d := k.offer.device
 		made, err := usbip.New(usbip.Config{Name: d.name, Serial: d.serial, VendorID: d.vendorID, ProductID: d.productID})
 		if err == nil {
@@ -152,7 +157,7 @@ func (k *key) openUSBIP(ctx context.Context, p *plug) error {
 		return made, err
 	}
 	if k.offer.usbip {
-		made, err := make()
+		made, err := create()
 		if err != nil {
 			return err
 		}
@@ -167,7 +172,7 @@ func (k *key) openUSBIP(ctx context.Context, p *plug) error {
 		})
 	}
 	for i, at := range k.offer.usbipListen {
-		made, err := make()
+		made, err := create()
 		if err != nil {
 			return err
 		}
@@ -193,15 +198,27 @@ func (d detacher) Close() error { return d.Detach() }
 
 // serve answers over one device until it ends.
 func (k *key) serve(p *plug, d hid.Device) {
+	f := k.reports.wrap(d)
+	defer k.reports.unwrap(f)
+	k.answer(p, f)
+}
+
+// answer is serve without faults.
+func (k *key) answer(p *plug, d hid.Device) {
 	err := p.server.Serve(p.ctx, d)
 	if err != nil && p.ctx.Err() == nil {
 		k.log.Error("connection failed", "err", err)
 	}
 }
 
-// dropped says that the kernel has let go of a key that is still plugged in.
+// dropped says that the kernel has let go of a key that is still plugged in, or that a fault has
+// pulled it out.
 func (k *key) dropped(p *plug) {
-	if p.ctx.Err() == nil {
+	switch {
+	case p.ctx.Err() != nil:
+	case k.reports.unplugs():
+		p.pulled.Do(func() { k.pulling.Go(func() { _ = k.off() }) })
+	default:
 		k.fail(fmt.Errorf("the kernel has dropped the key: %w", hid.ErrGone))
 	}
 }
@@ -237,7 +254,9 @@ func (k *key) accept(p *plug, at address, l acceptor) {
 				k.serve(p, d)
 				return
 			}
-			relay(d, p.fanout.Connect())
+			f := k.reports.wrap(d)
+			defer k.reports.unwrap(f)
+			relay(f, p.fanout.Connect())
 		})
 	}
 }

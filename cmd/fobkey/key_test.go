@@ -65,7 +65,7 @@ func (s *scripted) touchLong()               { s.note("touch long") }
 func (s *scripted) uv(bool) error            { return errors.New("no sensor") }
 func (s *scripted) samples(n []string) error { s.note("samples %v", n); return nil }
 func (s *scripted) state() string            { return "presence=scripted" }
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger                    { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func echo(t *testing.T, c *ctaphid.Channel) {
 	t.Helper()

@@ -75,7 +75,7 @@ func (c foreign) run(stdin, name string, args ...string) string {
 
 func TestPreloadPrintsAScript(t *testing.T) {
 	dir := t.TempDir()
-	print := func(args ...string) string {
+	printed := func(args ...string) string {
 		t.Helper()
 		var out bytes.Buffer
 		cmd := command(&out, io.Discard)
@@ -86,11 +86,11 @@ func TestPreloadPrintsAScript(t *testing.T) {
 		return out.String()
 	}
 	for _, want := range []string{"fobkey --listen /tmp/fobkey.sock &", "FOBKEY_SOCKET=/tmp/fobkey.sock ", "make preload", "LD_PRELOAD=/path/to/"} {
-		if got := print(); !strings.Contains(got, want) {
+		if got := printed(); !strings.Contains(got, want) {
 			t.Errorf("fobkey --preload prints %q, want %q in it", got, want)
 		}
 	}
-	got := print("--listen", "tcp:127.0.0.1:0", "--listen", "unixpacket:/run/my key")
+	got := printed("--listen", "tcp:127.0.0.1:0", "--listen", "unixpacket:/run/my key")
 	for _, want := range []string{"fobkey --listen 'unixpacket:/run/my key' &", "FOBKEY_SOCKET='/run/my key' "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("fobkey --preload --listen prints %q, want %q in it", got, want)

@@ -56,10 +56,6 @@ func newAuthenticator(s settings, log *slog.Logger) (*soft, error) {
 		}
 		cfg.Store = store
 	}
-	faults, err := softkey.ParseFaults(s.faults...)
-	if err != nil {
-		return nil, err
-	}
 	a, err := softkey.New(cfg)
 	if err != nil {
 		if cfg.Store != nil {
@@ -67,7 +63,6 @@ func newAuthenticator(s settings, log *slog.Logger) (*soft, error) {
 		}
 		return nil, err
 	}
-	a.SetFaults(faults)
 	k := &soft{Authenticator: a, presence: cfg.Presence, delay: cfg.Delay}
 	if k.presence != softkey.PresenceDelay {
 		k.presence, k.delay = softkey.PresenceGrant, 0

@@ -11,7 +11,7 @@ type EmulateAddRequest struct {
 	DelayMS  uint32 `json:"delay,omitempty"`
 	// UV is built-in user verification: "none" (default), "grant" or "deny".
 	UV string `json:"uv,omitempty"`
-	// Attestation is "packed" (default), "self" or "none".
+	// Attestation is "packed" (default), "self", "none" or "fido-u2f".
 	Attestation string `json:"attestation,omitempty"`
 	// Algorithms are COSE algorithm names in order of preference, empty for all.
 	Algorithms []string `json:"algorithms,omitempty"`
@@ -80,7 +80,8 @@ type EmulateResult struct {
 
 // EmulateFaultRequest switches faults of an emulated key on or off. A fault is written as its
 // name, or as name=value, such as "status=getAssertion:PIN_AUTH_INVALID:once"; the list is in
-// docs/emulated-key.md.
+// docs/emulated-key.md. Faults of reports, whose names begin with "report-", hold from the next
+// time that the key is opened. A wrong request changes nothing.
 type EmulateFaultRequest struct {
 	Name  string   `json:"name,omitempty"`
 	On    []string `json:"on,omitempty"`
@@ -131,10 +132,18 @@ type EmulatedCredential struct {
 	DisplayName  string `json:"displayName,omitempty"`
 	Discoverable bool   `json:"discoverable"`
 	// PrivateKey is PKCS #8 in DER (RFC 5958).
-	PrivateKey  Bytes  `json:"privateKey"`
-	CredProtect string `json:"credProtect,omitempty"`
-	CredBlob    Bytes  `json:"credBlob,omitempty"`
-	SignCount   uint32 `json:"signCount,omitempty"`
+	PrivateKey Bytes `json:"privateKey"`
+	// Algorithm is a COSE name, needed where the private key is good for several.
+	Algorithm         string `json:"algorithm,omitempty"`
+	CredProtect       string `json:"credProtect,omitempty"` // as in [DiscoverableCredential]
+	CredBlob          Bytes  `json:"credBlob,omitempty"`
+	HMACSecret        bool   `json:"hmacSecret,omitempty"`
+	ThirdPartyPayment bool   `json:"thirdPartyPayment,omitempty"`
+	LargeBlobKey      Bytes  `json:"largeBlobKey,omitempty"` // of keys with a large-blob array
+	// LargeBlob is compressed, LargeBlobSize its size before; of keys with the extension largeBlob.
+	LargeBlob     Bytes  `json:"largeBlob,omitempty"`
+	LargeBlobSize uint64 `json:"largeBlobSize,omitempty"`
+	SignCount     uint32 `json:"signCount,omitempty"`
 }
 
 // EmulateImportRequest puts credentials into an emulated key.
@@ -172,7 +181,7 @@ type Observation struct {
 	// Kind is "command" or "credential".
 	Kind    string `json:"kind"`
 	Command string `json:"command,omitempty"` // of the specification, such as "getAssertion"
-	Status  string `json:"status,omitempty"`  // the answer's, such as "OK"
+	Status  string `json:"status,omitempty"`  // the answer's, such as "OK", or "9000" for U2F
 	RPID    string `json:"rpId,omitempty"`
 	// List is the allow or exclude list.
 	List []Bytes `json:"list,omitempty"`

@@ -87,7 +87,7 @@ type Attestation struct{ Value string }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (a *Attestation) UnmarshalText(text []byte) error {
-	return oneOf(&a.Value, text, "packed", "self", "none")
+	return oneOf(&a.Value, text, "packed", "self", "none", "fido-u2f")
 }
 
 // Profile is the kind of an emulated key.

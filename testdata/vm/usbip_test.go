@@ -268,3 +268,25 @@ func TestUSBIPToolImportsTheKey(t *testing.T) {
 	run(t, "", usbip, "detach", "-p", "0")
 	until(t, "the node is gone", func() bool { return hidrawNodes() == 0 })
 }
+
+// A fault pulls the key out in the middle of a message; the program lives on.
+func TestFaultPullsOutTheKernelKey(t *testing.T) {
+	for _, way := range []string{"--uhid", "--usbip"} {
+		t.Run(way[2:], func(t *testing.T) {
+			k := &emulated{control: filepath.Join(t.TempDir(), "control")}
+			k.process = start(t, nil, bin("fobkey"), way, "--control", k.control)
+			k.line("ready")
+			node := k.node()
+			k.must("fault on report-disconnect=out:1")
+			// It ends well all the same, with what it had learnt before.
+			if out, _, _ := try(t, "", "fido2-token", "-I", node); strings.Contains(out, "FIDO_2_1") {
+				t.Errorf("fido2-token -I at a key that was pulled out says %s", out)
+			}
+			until(t, "the node is gone", func() bool { return hidrawNodes() == 0 })
+			until(t, "the power is off", func() bool { return strings.HasPrefix(k.say("status"), "ok power=off") })
+			k.must("fault clear")
+			k.must("power on")
+			run(t, "", "fido2-token", "-I", k.node())
+		})
+	}
+}

@@ -97,6 +97,9 @@ func (a *Authenticator) sealID(c *credential) ([]byte, error) {
 // openID returns the credential in an id, or nil if it is not this key's or this RP's.
 // The caller finds the credential cached the next time.
 func (a *Authenticator) openID(id []byte, rpIDHash [32]byte) *credential {
+	if c := a.state.imported[string(id)]; c != nil && c.rpIDHash == rpIDHash {
+		return c
+	}
 	if c := a.keys.get(id); c != nil {
 		if c.rpIDHash != rpIDHash {
 			return nil

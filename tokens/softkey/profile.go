@@ -135,14 +135,14 @@ func traitsOf(p Profile) (*traits, error) {
 		}, nil
 	case ProfileFIDO23, ProfileFIDO23Bio:
 		t := &traits{
-			versions: []string{ctap2.VersionFIDO20, ctap2.VersionFIDO21, ctap2.VersionFIDO22, ctap2.VersionFIDO23}, u2f: true,
+			versions: []string{ctap2.VersionFIDO20, ctap2.VersionFIDO21P, ctap2.VersionFIDO21, ctap2.VersionFIDO22, ctap2.VersionFIDO23}, u2f: true,
 			extensions: []string{
 				ctap2.ExtensionCredProtect, ctap2.ExtensionHMACSecret, ctap2.ExtensionHMACSecretMC, ctap2.ExtensionLargeBlob,
 				ctap2.ExtensionCredBlob, ctap2.ExtensionMinPINLength, ctap2.ExtensionPINComplexityPolicy, ctap2.ExtensionThirdPartyPayment,
 			},
 			options: []string{
 				ctap2.OptionRK, ctap2.OptionUP, ctap2.OptionClientPIN, ctap2.OptionPINUVAuthToken,
-				ctap2.OptionMakeCredUVNotRqd, ctap2.OptionCredMgmt, ctap2.OptionCredMgmtReadOnly, ctap2.OptionConfig,
+				ctap2.OptionMakeCredUVNotRqd, ctap2.OptionCredMgmt, ctap2.OptionCredMgmtReadOnly, ctap2.OptionCredMgmtPreview, ctap2.OptionConfig,
 				ctap2.OptionSetMinPINLength, ctap2.OptionEnterprise, ctap2.OptionAlwaysUV,
 			},
 			protocols:  []ctap2.PINUVProtocol{pinuv.Two, pinuv.One},

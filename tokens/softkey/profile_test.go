@@ -39,16 +39,16 @@ func TestProfilesTellWhatTheyAre(t *testing.T) {
 			protocols: []ctap2.PINUVProtocol{2, 1}, msg: 1280, list: 8, id: 128, algorithms: 3,
 		},
 		softkey.ProfileFIDO23: {
-			versions:   "U2F_V2 FIDO_2_0 FIDO_2_1 FIDO_2_2 FIDO_2_3",
+			versions:   "U2F_V2 FIDO_2_0 FIDO_2_1_PRE FIDO_2_1 FIDO_2_2 FIDO_2_3",
 			extensions: "credProtect hmac-secret hmac-secret-mc largeBlob credBlob minPinLength pinComplexityPolicy thirdPartyPayment",
-			options: "-alwaysUv authnrCfg -clientPin credMgmt -ep makeCredUvNotRqd perCredMgmtRO pinUvAuthToken -plat rk " +
+			options: "-alwaysUv authnrCfg -clientPin credMgmt credentialMgmtPreview -ep makeCredUvNotRqd perCredMgmtRO pinUvAuthToken -plat rk " +
 				"setMinPINLength up",
 			protocols: []ctap2.PINUVProtocol{2, 1}, msg: 7609, list: 64, id: 512, algorithms: 9,
 		},
 		softkey.ProfileFIDO23Bio: {
-			versions:   "U2F_V2 FIDO_2_0 FIDO_2_1 FIDO_2_2 FIDO_2_3",
+			versions:   "U2F_V2 FIDO_2_0 FIDO_2_1_PRE FIDO_2_1 FIDO_2_2 FIDO_2_3",
 			extensions: "credProtect hmac-secret hmac-secret-mc largeBlob credBlob minPinLength pinComplexityPolicy thirdPartyPayment",
-			options: "-alwaysUv authnrCfg -bioEnroll -clientPin credMgmt -ep makeCredUvNotRqd perCredMgmtRO pinUvAuthToken -plat rk " +
+			options: "-alwaysUv authnrCfg -bioEnroll -clientPin credMgmt credentialMgmtPreview -ep makeCredUvNotRqd perCredMgmtRO pinUvAuthToken -plat rk " +
 				"setMinPINLength up -userVerificationMgmtPreview -uv uvAcfg uvBioEnroll",
 			protocols: []ctap2.PINUVProtocol{2, 1}, msg: 7609, list: 64, id: 512, algorithms: 9,
 		},
@@ -120,8 +120,8 @@ func TestProfilesRefuseWhatTheyLack(t *testing.T) {
 		softkey.ProfileMinimal:   {},
 		softkey.ProfileFIDO20:    {ctap2.CmdClientPIN},
 		softkey.ProfileFIDO21:    {ctap2.CmdClientPIN, ctap2.CmdSelection, ctap2.CmdCredentialManagement, ctap2.CmdCredentialManagementPreview, ctap2.CmdLargeBlobs, ctap2.CmdConfig},
-		softkey.ProfileFIDO23:    {ctap2.CmdClientPIN, ctap2.CmdSelection, ctap2.CmdCredentialManagement, ctap2.CmdConfig},
-		softkey.ProfileFIDO23Bio: {ctap2.CmdClientPIN, ctap2.CmdSelection, ctap2.CmdCredentialManagement, ctap2.CmdConfig, ctap2.CmdBioEnrollment, ctap2.CmdBioEnrollmentPreview},
+		softkey.ProfileFIDO23:    {ctap2.CmdClientPIN, ctap2.CmdSelection, ctap2.CmdCredentialManagement, ctap2.CmdCredentialManagementPreview, ctap2.CmdConfig},
+		softkey.ProfileFIDO23Bio: {ctap2.CmdClientPIN, ctap2.CmdSelection, ctap2.CmdCredentialManagement, ctap2.CmdCredentialManagementPreview, ctap2.CmdConfig, ctap2.CmdBioEnrollment, ctap2.CmdBioEnrollmentPreview},
 	}
 	for _, profile := range ctap2Profiles() {
 		a, _ := newKey(t, softkey.Config{Profile: profile})

@@ -29,9 +29,10 @@ type state struct {
 	created      uint64 // Created of the youngest
 	starts       uint64 // how often a seeded key was loaded
 	config       configState
-	blobs        []byte     // the serialized large-blob array, empty for the initial one
-	templates    []template // enrolled fingers, the oldest first
-	persistent   []byte     // persistentPinUvAuthToken, empty when none was given out
+	blobs        []byte                 // the serialized large-blob array, empty for the initial one
+	templates    []template             // enrolled fingers, the oldest first
+	persistent   []byte                 // persistentPinUvAuthToken, empty when none was given out
+	imported     map[string]*credential // by id, those that are not discoverable
 
 	aead        cipher.AEAD // for ids
 	attestation *attestation
@@ -69,6 +70,7 @@ type record struct {
 	RemoveTemplate   []byte       `cbor:"9,keyasint,omitempty"`
 	RemoveCredential []byte       `cbor:"10,keyasint,omitempty"`
 	Persistent       *[]byte      `cbor:"11,keyasint,omitempty"` // empty takes it back
+	Imported         *credential  `cbor:"12,keyasint,omitempty"` // stored, and not discoverable
 }
 
 // configState is what authenticatorConfig changes (CTAP 2.3, section 6.11).
@@ -167,7 +169,8 @@ func begin(r *root) (*state, error) {
 
 func (r *record) empty() bool {
 	return r.PIN == nil && r.Credential == nil && r.Counter == 0 && r.Starts == 0 && r.Config == nil && r.Blobs == nil &&
-		r.Template == nil && r.RemoveTemplate == nil && r.RemoveCredential == nil && r.Persistent == nil
+		r.Template == nil && r.RemoveTemplate == nil && r.RemoveCredential == nil && r.Persistent == nil &&
+		r.Imported == nil
 }
 
 // check says whether a record that begins no fresh key makes sense.
@@ -183,6 +186,8 @@ func (s *state) check(r *record) error {
 		return errors.New("softkey: stored counter moves back")
 	case r.Credential != nil && (len(r.Credential.ID) == 0 || len(r.Credential.Private) == 0):
 		return errors.New("softkey: stored credential without an id or a key")
+	case r.Imported != nil && (len(r.Imported.ID) == 0 || len(r.Imported.Private) == 0):
+		return errors.New("softkey: imported credential without an id or a key")
 	case r.Blobs != nil && len(*r.Blobs) > 0 && !validBlobs(*r.Blobs):
 		return errors.New("softkey: stored large blobs are damaged")
 	case r.Template != nil && len(r.Template.ID) == 0:
@@ -223,6 +228,9 @@ func (s *state) change(r *record) {
 	}
 	if r.Persistent != nil {
 		s.persistent = *r.Persistent
+	}
+	if r.Imported != nil {
+		s.putImported(r.Imported)
 	}
 }
 
@@ -281,7 +289,7 @@ const compactSlack = 1000
 // compact rewrites the state when most of its records are superseded, or when private keys are
 // left in it of credentials that are gone. A key does it when it is loaded, never while it works.
 func (a *Authenticator) compact(records int) error {
-	if records < a.state.discoverable.len()+len(a.state.templates)+compactSlack && !a.state.discoverable.gone {
+	if records < a.state.discoverable.len()+len(a.state.imported)+len(a.state.templates)+compactSlack && !a.state.discoverable.gone {
 		return nil
 	}
 	few, err := a.records()
@@ -310,6 +318,9 @@ func (a *Authenticator) records() ([][]byte, error) {
 	}
 	for _, c := range s.discoverable.list {
 		list = append(list, &record{Credential: c})
+	}
+	for _, c := range s.importedList() {
+		list = append(list, &record{Imported: c})
 	}
 	return marshalAll(list)
 }
