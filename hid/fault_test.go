@@ -102,7 +102,7 @@ func TestFaultDelay(t *testing.T) {
 		}
 
 		host, key := hid.NewPipe(8, 8)
-		device := hid.NewFaulty(host, 1,
+		var device hid.Device = hid.NewFaulty(host, 1,
 			hid.Fault{Kind: hid.Delay, Delay: time.Hour},
 			hid.Fault{Kind: hid.Delay, Delay: time.Hour, Direction: hid.ToDevice})
 		start := time.Now()
@@ -125,7 +125,7 @@ func TestFaultCorrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		corrupted := func(seed uint64, direction hid.Direction) []byte {
 			host, key := hid.NewPipe(64, 64)
-			device := hid.NewFaulty(host, seed, hid.Fault{Kind: hid.Corrupt, Direction: direction})
+			var device hid.Device = hid.NewFaulty(host, seed, hid.Fault{Kind: hid.Corrupt, Direction: direction})
 			defer device.Close()
 			from, to := key, device
 			if direction == hid.ToDevice {
@@ -164,7 +164,7 @@ func TestFaultDisconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, direction := range []hid.Direction{hid.FromDevice, hid.ToDevice} {
 			host, key := hid.NewPipe(8, 8)
-			device := hid.NewFaulty(host, 1, hid.Fault{Kind: hid.Disconnect, Direction: direction, After: 1})
+			var device hid.Device = hid.NewFaulty(host, 1, hid.Fault{Kind: hid.Disconnect, Direction: direction, After: 1})
 			mustWrite(t, key, fill(8, 1))
 			mustRead(t, device, fill(8, 1))
 			mustWrite(t, device, fill(8, 2))

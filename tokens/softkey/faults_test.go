@@ -132,12 +132,19 @@ func TestClientsMeetChangedAssertions(t *testing.T) {
 			t.Errorf("%s: %+v, %v", word, got, err)
 		}
 	}
-	_, c, id := faulty(t, softkey.Config{}, "credential=needed")
-	if got, err := get(t, c, func(r *ctap2.GetAssertionRequest) { r.AllowList = []ctap2.CredentialDescriptor{*descriptor(id)} }); err != nil || got.Credential != nil {
+	// The client itself puts in what it can know, so that only the wire shows it.
+	a, c, id := faulty(t, softkey.Config{}, "credential=needed")
+	only := func(r *ctap2.GetAssertionRequest) { r.AllowList = []ctap2.CredentialDescriptor{*descriptor(id)} }
+	if got, err := get(t, c, only); err != nil || got.Credential == nil || !bytes.Equal(got.Credential.ID, id) {
 		t.Errorf("a credential that is not needed: %+v, %v", got, err)
 	}
+	request := &ctap2.GetAssertionRequest{RPID: rpID, ClientDataHash: clientDataHash[:]}
+	only(request)
+	var bare ctap2.GetAssertionResponse
+	if err := exchange(t, a, ctap2.CmdGetAssertion, request, &bare); err != nil || bare.Credential != nil {
+		t.Errorf("a credential that is not needed, on the wire: %+v, %v", bare, err)
+	}
 	verified := func(r *ctap2.GetAssertionRequest) { r.Options = &ctap2.Options{UV: ref(true)} }
-	_, c, _ = faulty(t, softkey.Config{}, "user=cut")
 	a, c2 := newKey(t, softkey.Config{Verification: softkey.VerificationGrant, Faults: softkey.Faults{User: softkey.UserCut, NoUV: true}})
 	register(t, c2, func(r *ctap2.MakeCredentialRequest) {
 		r.Options, r.User.Name = &ctap2.Options{RK: ref(true), UV: ref(true)}, "zoë"
@@ -145,16 +152,15 @@ func TestClientsMeetChangedAssertions(t *testing.T) {
 	if got, err := get(t, c2, verified); err != nil || got.User == nil || utf8.ValidString(got.User.Name) || flagsOf(t, got.AuthData)&ctap2.FlagUV != 0 {
 		t.Errorf("%+v, %v with %v", got, err, a.Faults().Strings())
 	}
-	_ = c
 }
 
 func TestClientsMeetWrongCryptography(t *testing.T) {
 	for word, want := range map[string]bool{"max-id=1000": true, "wrong-signature": false, "wrong-public-key": false} {
-		_, c := newKey(t, softkey.Config{})
-		a, _ := softkey.New(softkey.Config{})
-		_ = a
-		f, _ := softkey.ParseFaults(word)
-		a, c = newKey(t, softkey.Config{Faults: f})
+		f, err := softkey.ParseFaults(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, c := newKey(t, softkey.Config{Faults: f})
 		made := register(t, c, nil)
 		data, err := made.ParsedAuthData()
 		if err != nil {
@@ -356,4 +362,24 @@ func FuzzParseFaults(f *testing.F) {
 			t.Errorf("%q: %q, then %q, %v", word, words, again.Strings(), err)
 		}
 	})
+}
+
+func TestClientsMeetBadSamples(t *testing.T) {
+	m := bioKey(t, softkey.Config{})
+	f, err := softkey.ParseFaults("sample=too-fast", "sample=late")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.a.SetFaults(f)
+	got, err := m.fingers(ctap2.SubEnrollBegin, nil)
+	if err != nil || *got.LastEnrollSampleStatus != ctap2.SampleTooFast {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if words := m.a.Faults().Strings(); !slices.Equal(words, []string{"sample=no-user-activity"}) {
+		t.Errorf("what is left is %q", words)
+	}
+	got, err = m.fingers(ctap2.SubEnrollCaptureNextSample, &ctap2.BioEnrollmentParams{TemplateID: got.TemplateID})
+	if err != nil || *got.LastEnrollSampleStatus != ctap2.SampleNoUserActivity {
+		t.Errorf("%+v, %v", got, err)
+	}
 }

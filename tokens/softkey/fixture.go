@@ -194,7 +194,8 @@ func (a *Authenticator) Export() ([]Fixture, error) {
 	defer a.mu.Unlock()
 	list := make([]Fixture, 0, a.state.discoverable.len()+len(a.state.imported))
 	for _, c := range append(slices.Clone(a.state.discoverable.list), a.state.importedList()...) {
-		signer, err := c.key()
+		// Not the key's own: an RSA key that was just made has another exponent than one that was loaded.
+		signer, err := parse(c.Alg, c.Private)
 		if err != nil {
 			return nil, err
 		}

@@ -1,18 +1,19 @@
 package softkey
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/fobd/fobd/ctap2"
 )
 
-// snapshotVersion is that of the form of a [Authenticator.Snapshot].
-const snapshotVersion = 1
+// snapshotForm is how a snapshot begins; the name of the profile and the end of the line follow.
+const snapshotForm = "fobd softkey snapshot 1 "
 
 // MaxSnapshot is the longest snapshot that is restored, in bytes.
 const MaxSnapshot = 64 << 20
@@ -20,27 +21,44 @@ const MaxSnapshot = 64 << 20
 // ErrSnapshot says that something is no snapshot, or not one of a key of this kind.
 var ErrSnapshot = errors.New("softkey: bad snapshot")
 
-type snapshot struct {
-	Version uint     `cbor:"1,keyasint"`
-	Profile Profile  `cbor:"2,keyasint"`
-	Records [][]byte `cbor:"3,keyasint"` // as a Store has them
+// A snapshot is the line of [snapshotForm], the records as a Store has them, each after its length in
+// four bytes, and the SHA-256 of all that.
+
+func (a *Authenticator) snapshotHead() []byte {
+	return []byte(snapshotForm + string(a.cfg.Profile) + "\n")
 }
 
-// snapshotMode reads one: it may be longer than a message.
-var snapshotMode = func() cbor.DecMode {
-	m, err := cbor.DecOptions{
-		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-		MaxNestedLevels:  4,
-		MaxArrayElements: 1 << 20,
-		MaxMapPairs:      16,
-		IndefLength:      cbor.IndefLengthForbidden,
-		TagsMd:           cbor.TagsForbidden,
-	}.DecMode()
-	if err != nil {
-		panic(err)
+// snapshotRecords takes a snapshot apart.
+func (a *Authenticator) snapshotRecords(data []byte) ([][]byte, error) {
+	if len(data) > MaxSnapshot {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrSnapshot, MaxSnapshot)
 	}
-	return m
-}()
+	line, _, ok := bytes.Cut(data, []byte("\n"))
+	rest, head := bytes.CutPrefix(data, a.snapshotHead())
+	switch {
+	case !ok || !bytes.HasPrefix(line, []byte(snapshotForm)):
+		return nil, fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
+	case !head:
+		return nil, fmt.Errorf("%w: of profile %.32q", ErrSnapshot, line[len(snapshotForm):])
+	}
+	end := len(data) - sha256.Size
+	if sum := sha256.Sum256(data[:max(0, end)]); len(rest) < sha256.Size || !bytes.Equal(data[end:], sum[:]) {
+		return nil, fmt.Errorf("%w: it is damaged", ErrSnapshot)
+	}
+	rest = rest[:len(rest)-sha256.Size]
+	var records [][]byte
+	for len(rest) > 0 {
+		if len(rest) < 4 || uint64(binary.BigEndian.Uint32(rest)) > uint64(len(rest)-4) {
+			return nil, fmt.Errorf("%w: it is damaged", ErrSnapshot)
+		}
+		n := binary.BigEndian.Uint32(rest)
+		records, rest = append(records, rest[4:4+n]), rest[4+n:]
+	}
+	if len(records) == 0 {
+		return nil, fmt.Errorf("%w: empty", ErrSnapshot)
+	}
+	return records, nil
+}
 
 // Snapshot returns the whole state that lasts: secrets, counter, PIN, configuration, credentials, large
 // blobs and fingers. What a power cycle clears is not in it, nor are the faults and the clock. Whoever
@@ -52,7 +70,12 @@ func (a *Authenticator) Snapshot() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ctap2.Marshal(&snapshot{Version: snapshotVersion, Profile: a.cfg.Profile, Records: records})
+	data := a.snapshotHead()
+	for _, r := range records {
+		data = append(binary.BigEndian.AppendUint32(data, uint32(len(r))), r...)
+	}
+	sum := sha256.Sum256(data)
+	return append(data, sum[:]...), nil
 }
 
 // Restore puts the key back to a snapshot of a key of the same profile, as if it had been
@@ -61,23 +84,12 @@ func (a *Authenticator) Snapshot() ([]byte, error) {
 // relying parties may take the key for a cloned one. A clone is a new key that is restored. The random
 // numbers of a key with a Seed are the same each time that it was restored to the same snapshot.
 func (a *Authenticator) Restore(data []byte) error {
-	if len(data) > MaxSnapshot {
-		return fmt.Errorf("%w: longer than %d bytes", ErrSnapshot, MaxSnapshot)
-	}
-	var s snapshot
-	if err := snapshotMode.Unmarshal(data, &s); err != nil {
-		return fmt.Errorf("%w: %w", ErrSnapshot, err)
-	}
-	switch {
-	case s.Version != snapshotVersion:
-		return fmt.Errorf("%w: of version %d", ErrSnapshot, s.Version)
-	case s.Profile != a.cfg.Profile:
-		return fmt.Errorf("%w: of profile %q", ErrSnapshot, s.Profile)
-	case len(s.Records) == 0:
-		return fmt.Errorf("%w: empty", ErrSnapshot)
+	stored, err := a.snapshotRecords(data)
+	if err != nil {
+		return err
 	}
 	to := &Authenticator{cfg: a.cfg}
-	for i, b := range s.Records {
+	for i, b := range stored {
 		var r record
 		err := ctap2.Unmarshal(b, &r)
 		if err == nil {
