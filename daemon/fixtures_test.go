@@ -14,6 +14,7 @@ import (
 
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/policy"
+	"github.com/fobd/fobd/hid"
 )
 
 func TestEmulateFault(t *testing.T) {
@@ -245,4 +246,44 @@ func TestFixturesAreForAdmins(t *testing.T) {
 			wantCode(t, err, api.CodeDenied)
 		}
 	})
+}
+
+// Every fault of reports, as a client meets it: the key is fine, and the wire is not. Afterwards it
+// works again.
+func TestClientsMeetFaultsOfReports(t *testing.T) {
+	met := map[string]api.Code{ // empty: the client gets over it
+		"report-busy=out:1":       "",
+		"report-foreign=always":   "",
+		"report-delay=in:1:100ms": "",
+		"report-duplicate=in:1":   api.CodeKeyError,
+		"report-reorder=in:1":     api.CodeKeyError,
+		"report-corrupt=in:1":     api.CodeKeySilent,
+		"report-drop=in:1":        api.CodeKeySilent,
+		"report-drop=in:1:always": api.CodeKeySilent,
+		"report-disconnect=in:1":  api.CodeKeyGone,
+	}
+	kinds := make(map[string]bool)
+	for fault, code := range met {
+		name, _, _ := strings.Cut(fault, "=")
+		kinds[name] = true
+		t.Run(fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				p := &person{}
+				must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Faults: []string{fault}}, nil)
+				if code == "" {
+					must[api.TouchResult](l, api.OpTouch, api.TouchRequest{}, p)
+				} else {
+					l.fails(api.OpTouch, api.TouchRequest{}, p, code)
+				}
+				must[api.EmulateResult](l, api.OpEmulateFault, api.EmulateFaultRequest{Clear: true}, nil)
+				must[api.TouchResult](l, api.OpTouch, api.TouchRequest{}, p)
+			})
+		})
+	}
+	for _, kind := range hid.FaultNames() {
+		if !kinds[kind] {
+			t.Errorf("no client meets %s", kind)
+		}
+	}
 }

@@ -356,10 +356,13 @@ func (f *Faulty) state() error {
 
 func (f *Faulty) Read(report []byte) (int, error) { return f.queue.pop(report) }
 
+// SetReadDeadline implements [Device].
 func (f *Faulty) SetReadDeadline(t time.Time) error { return f.queue.setReadDeadline(t) }
 
+// ReportSizes implements [Device].
 func (f *Faulty) ReportSizes() (input, output int) { return f.queue.size, f.output }
 
+// Close implements [Device]: it closes the device beneath, too.
 func (f *Faulty) Close() error {
 	f.mu.Lock()
 	select {

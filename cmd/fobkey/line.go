@@ -93,10 +93,10 @@ func match(form, rest string) (order, bool) {
 	for _, want := range strings.Fields(form) {
 		switch want {
 		case formPath:
-			o.args, rest = []string{rest}, ""
+			o.args = []string{rest}
 			return o, o.args[0] != ""
 		case formList:
-			o.args, rest = strings.Fields(rest), ""
+			o.args = strings.Fields(rest)
 			return o, len(o.args) > 0
 		}
 		var word string

@@ -258,6 +258,9 @@ func fromPKCS8(der []byte, asked cose.Algorithm) (cose.Algorithm, []byte, error)
 	var able []cose.Algorithm
 	var private []byte
 	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		key = nil // crypto/x509 does not know ML-DSA
+	}
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:
 		if private, err = key.Bytes(); err != nil {
