@@ -45,7 +45,8 @@ func fuzzMessage[T any](f *testing.F, request bool) {
 			t.Fatalf("what was read can't be written: %v", err)
 		}
 		if request {
-			if err := ctap2.Canonical(first); err != nil {
+			// What is kept raw is written as it came.
+			if err := ctap2.Canonical(first); err != nil && ctap2.Canonical(data) == nil {
 				t.Fatalf("what was written is not canonical: %v\n%x", err, first)
 			}
 		}

@@ -26,6 +26,13 @@ func TestUsageErrors(t *testing.T) {
 		"verify", "verify --options - -", "verify --options /does/not/exist /dev/null",
 		"pin set --pin-fd 1", "pin set --pin-fd 2", "pin set --pin-fd -7", "pin change --pin-fd x",
 		"register --pin-fd 0", "man",
+		"credential", "credential show", "credential show a b", "credential rename a", "credential delete", "credential list x",
+		"fingerprint", "fingerprint rename a", "fingerprint delete", "fingerprint add x", "blob", "blob get", "blob set a",
+		"blob set a /does/not/exist", "blob delete", "config", "config always-uv", "config always-uv maybe", "config min-pin",
+		"config min-pin --length -1", "config vendor", "config vendor much", "config vendor 1 --data /does/not/exist",
+		"emulate fault", "emulate fault on", "emulate fault off", "emulate fault clear x", "emulate fault maybe x",
+		"emulate clock", "emulate clock soon", "emulate clock -1s", "emulate finger", "emulate snapshot", "emulate restore /does/not/exist",
+		"emulate import /dev/null", "emulate import /does/not/exist", "emulate export", "emulate clone a b",
 	} {
 		got := f.fob(t, "", strings.Fields(line)...)
 		if got.status != exitUsage || got.out != "" || !strings.HasPrefix(got.err, "fob: ") || !strings.Contains(got.err, "\nhint: see fob") {
@@ -42,6 +49,11 @@ func TestRequestsCarryTheFlags(t *testing.T) {
 	for _, op := range []string{
 		api.OpInfo, api.OpTouch, api.OpWink, api.OpPINStatus, api.OpPINSet, api.OpPINChange, api.OpStatus,
 		api.OpEmulateAdd, api.OpEmulateList, api.OpEmulateRemove, api.OpEmulateTouch, api.OpEmulatePower, api.OpEmulateSet,
+		api.OpCredentialList, api.OpCredentialShow, api.OpCredentialRename, api.OpCredentialDelete,
+		api.OpFingerprintAdd, api.OpFingerprintList, api.OpFingerprintRename, api.OpFingerprintDelete,
+		api.OpBlobList, api.OpBlobGet, api.OpBlobSet, api.OpBlobDelete, api.OpBlobCollect,
+		api.OpConfigShow, api.OpConfigIdentify, api.OpConfigAlwaysUV, api.OpConfigMinPIN, api.OpConfigEnterprise, api.OpConfigLongTouch,
+		api.OpConfigVendor, api.OpEmulateFault, api.OpEmulateClock, api.OpEmulateFinger, api.OpEmulateClone, api.OpEmulateObserve,
 	} {
 		f.answers[op] = struct{}{}
 	}
@@ -66,6 +78,37 @@ func TestRequestsCarryTheFlags(t *testing.T) {
 			api.OpEmulateAdd,
 			`{"name":"a","state":"s","presence":"manual","delay":2000,"uv":"grant","attestation":"self","algorithms":["ES256","EdDSA"],"ctap1Only":true,"uhid":true,"noResetWindow":true}`,
 		},
+		{"emulate add --profile fido2.1 --fault a=b --fault c", api.OpEmulateAdd, `{"profile":"fido2.1","faults":["a=b","c"]}`},
+		{"emulate fault on a=b c --name n", api.OpEmulateFault, `{"name":"n","on":["a=b","c"]}`},
+		{"emulate fault off a", api.OpEmulateFault, `{"off":["a"]}`},
+		{"emulate fault clear", api.OpEmulateFault, `{"clear":true}`},
+		{"emulate clock 1m --name n", api.OpEmulateClock, `{"name":"n","advance":60000}`},
+		{"emulate finger good too-fast", api.OpEmulateFinger, `{"samples":["good","too-fast"]}`},
+		{"emulate clone b --from a", api.OpEmulateClone, `{"name":"a","clone":"b"}`},
+		{"emulate observe a", api.OpEmulateObserve, `{"name":"a"}`},
+		{"credential list --site s --key k --timeout 1s --allow-last-retry", api.OpCredentialList, `{"key":"k","rpId":"s","allowLastRetry":true,"timeout":1000}`},
+		{"credential show c --site s", api.OpCredentialShow, `{"rpId":"s","credential":"c"}`},
+		{"credential delete c --key k", api.OpCredentialDelete, `{"key":"k","credential":"c"}`},
+		{"credential rename c --name n", api.OpCredentialRename, `{"credential":"c","userName":"n"}`},
+		{"credential rename c --display-name=", api.OpCredentialRename, `{"credential":"c","displayName":""}`},
+		{"fingerprint add --name thumb --timeout 1s", api.OpFingerprintAdd, `{"name":"thumb","timeout":1000}`},
+		{"fingerprint list --key k", api.OpFingerprintList, `{"key":"k"}`},
+		{"fingerprint rename a b", api.OpFingerprintRename, `{"fingerprint":"a","name":"b"}`},
+		{"fingerprint delete a", api.OpFingerprintDelete, `{"fingerprint":"a"}`},
+		{"blob list", api.OpBlobList, `{}`},
+		{"blob get c --site s", api.OpBlobGet, `{"rpId":"s","credential":"c"}`},
+		{"blob set c -", api.OpBlobSet, `{"credential":"c","data":""}`},
+		{"blob delete c", api.OpBlobDelete, `{"credential":"c"}`},
+		{"blob collect --key k", api.OpBlobCollect, `{"key":"k"}`},
+		{"config show --key k", api.OpConfigShow, `{"key":"k"}`},
+		{"config show --identify --allow-last-retry", api.OpConfigIdentify, `{"allowLastRetry":true}`},
+		{"config always-uv on", api.OpConfigAlwaysUV, `{"on":true}`},
+		{"config always-uv off", api.OpConfigAlwaysUV, `{"on":false}`},
+		{"config min-pin --length 6 --site a --site b", api.OpConfigMinPIN, `{"minLength":6,"rpIds":["a","b"]}`},
+		{"config min-pin --force-change --complexity", api.OpConfigMinPIN, `{"forceChange":true,"complexity":true}`},
+		{"config enterprise-attestation --timeout 1s", api.OpConfigEnterprise, `{"timeout":1000}`},
+		{"config long-touch-reset --key k", api.OpConfigLongTouch, `{"key":"k"}`},
+		{"config vendor 0x10 --data /dev/null", api.OpConfigVendor, `{"command":16}`},
 	} {
 		if got := f.fob(t, "", strings.Fields(test.line)...); got.status != 0 {
 			t.Errorf("fob %s: %+v", test.line, got)

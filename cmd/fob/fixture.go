@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,7 +28,13 @@ const maxFixture = 8 << 20
 // nameFlag gives cmd the flag that names an emulated key, where its arguments are something else.
 func (a *app) nameFlag(cmd *cobra.Command, name *string) {
 	cmd.Flags().StringVar(name, "name", "", "`name` of the emulated key (default: the only one)")
-	_ = cmd.RegisterFlagCompletionFunc("name", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	a.completeName(cmd, "name")
+}
+
+// completeName offers the names of the emulated keys to the shell, for a flag.
+func (a *app) completeName(cmd *cobra.Command, flag string) {
+	// The only error is that the flag does not exist.
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 		return a.completeEmulated(cmd, nil, word)
 	})
 }
@@ -116,6 +123,13 @@ them all are good. SAMPLE is one of ` + strings.Join(sampleWords, ", ") + ".",
 	return cmd
 }
 
+// written says with --json what went into a file: the secrets themselves stay out of logs.
+type written struct {
+	Name        string `json:"name"` // of the emulated key
+	File        string `json:"file"`
+	Credentials *int   `json:"credentials,omitempty"` // how many
+}
+
 func (a *app) emulateSnapshotCommand() *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
@@ -132,7 +146,7 @@ alone can read. fob emulate restore brings it back.`,
 			if err := writeSecretFile(args[0], result.Snapshot); err != nil {
 				return err
 			}
-			return a.say("saved %s in %s", result.Name, args[0])
+			return a.answer(written{result.Name, args[0], nil}, func() error { return a.say("saved %s in %s", result.Name, args[0]) })
 		}),
 	}
 	a.nameFlag(cmd, &name)
@@ -170,6 +184,7 @@ that somebody copied would have.`,
 		}),
 	}
 	cmd.Flags().StringVar(&req.Name, "from", "", "`name` of the emulated key to copy (default: the only one)")
+	a.completeName(cmd, "from")
 	return cmd
 }
 
@@ -227,7 +242,10 @@ func (a *app) emulateExportCommand() *cobra.Command {
 			if err := writeSecretFile(args[0], data); err != nil {
 				return err
 			}
-			return a.say("wrote %s of %s to %s", counted(len(result.Credentials), "credential", "credentials"), result.Name, args[0])
+			n := len(result.Credentials)
+			return a.answer(written{result.Name, args[0], &n}, func() error {
+				return a.say("wrote %s of %s to %s", counted(n, "credential", "credentials"), result.Name, args[0])
+			})
 		}),
 	}
 	a.nameFlag(cmd, &name)
@@ -246,16 +264,22 @@ changed, deleted or used. The key remembers the last 1024.`,
 		ValidArgsFunction: a.completeEmulated,
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			req.Name = nameRequest(args).Name
+			if a.timeout > 0 { // of all requests together
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, a.timeout, errTimeout)
+				defer cancel()
+			}
 			for {
 				var r api.EmulateObserveResult
-				if err := a.ask(ctx, api.OpEmulateObserve, req, &r); err != nil {
-					return err
+				err := a.ask(ctx, api.OpEmulateObserve, req, &r)
+				if quiet(err) && req.Wait && ctx.Err() == nil {
+					continue // the daemon does not wait for ever
 				}
-				if err := a.observed(r.Observations); err != nil {
-					return err
+				if err == nil {
+					err = a.observed(r.Observations)
 				}
-				if !follow {
-					return nil
+				if err != nil || !follow {
+					return err
 				}
 				req.Since, req.Wait = r.Next, true
 			}
@@ -263,6 +287,12 @@ changed, deleted or used. The key remembers the last 1024.`,
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes, until Ctrl-C or --timeout")
 	return cmd
+}
+
+// quiet tells whether err says that nothing happened in time.
+func quiet(err error) bool {
+	var answer *api.Error
+	return errors.As(err, &answer) && answer.Code == api.CodeTimeout
 }
 
 // observed prints observations, a line each.

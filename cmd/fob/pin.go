@@ -43,6 +43,12 @@ func (a *app) pinStatusCommand() *cobra.Command {
 				if r.Supported {
 					rows = append(rows, row{"length", fmt.Sprintf("%d to %d characters", r.MinLength, r.MaxLength)})
 				}
+				if r.Complexity != nil && *r.Complexity {
+					rows = append(rows, row{"simple PINs", "refused"})
+				}
+				if r.ComplexityURL != "" {
+					rows = append(rows, row{"rules", r.ComplexityURL})
+				}
 				if r.NeedsReplug {
 					rows = append(rows, row{"blocked", "until it is pulled out and put in again"})
 				}

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -193,3 +195,65 @@ func TestPINsFromAFileAreNotGuesses(t *testing.T) {
 type errorReader struct{}
 
 func (errorReader) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
+
+func TestSamplesLeaveALineEach(t *testing.T) {
+	var b terminal
+	s := liveScreen(&b, 80)
+	two, one := uint(2), uint(1)
+	for _, p := range []api.Prompt{
+		{ID: "1", Kind: api.PromptSample, Message: "Touch the sensor"},
+		{ID: "2", Kind: api.PromptSample, Message: "Good.", Sample: "good", Remaining: &two},
+		{ID: "3", Kind: api.PromptSample, Message: "Too fast.", Sample: "too-fast\x1b", Remaining: &two},
+		{ID: "4", Kind: api.PromptSample, Message: "Good.", Sample: "good", Remaining: &one},
+	} {
+		s.Show(p)
+		if lines := shown(t, b.String()); lines[len(lines)-1] != p.Message {
+			t.Errorf("with prompt %s the screen shows %q", p.ID, lines)
+		}
+		s.Withdraw(p.ID)
+	}
+	s.close()
+	if got, want := strings.Join(shown(t, b.String()), "|"), "sample 1: good; 2 more|sample 2: too fast\ufffd; 2 more|sample 3: good; 1 more"; got != want {
+		t.Errorf("at the end: %q, want %q", got, want)
+	}
+}
+
+func TestYesNeedsNobody(t *testing.T) {
+	f := newFake(t)
+	f.answers[api.OpCredentialDelete] = func(c *fakeCall) {
+		c.line(api.Line{Prompt: &api.Prompt{ID: "1", Kind: api.PromptConfirm, Message: "Sure?"}})
+		if answer := <-c.f.prompted; answer != "true" {
+			t.Errorf("the question is answered by %q, want true", answer)
+		}
+		c.line(api.Line{Result: api.CredentialResult{RPID: "example.org", Key: api.Key{ID: "k"}}})
+	}
+	if got := f.fob(t, "", "credential", "delete", "alice", "--yes"); got.status != 0 || !strings.Contains(got.out, "example.org") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestObserveFollowsAQuietKey(t *testing.T) {
+	f := newFake(t)
+	asked := 0
+	f.answers[api.OpEmulateObserve] = func(c *fakeCall) {
+		asked++
+		switch asked {
+		case 1:
+			_ = json.NewEncoder(c.w).Encode(api.EmulateObserveResult{Next: 3})
+		case 2: // as the daemon says when nothing happens for long
+			c.w.WriteHeader(http.StatusRequestTimeout)
+			_ = json.NewEncoder(c.w).Encode(api.Line{Error: &api.Error{Code: api.CodeTimeout}})
+		case 3:
+			if got, want := string(c.request), `{"since":3,"wait":true}`; got != want {
+				t.Errorf("asks %s, want %s", got, want)
+			}
+			_ = json.NewEncoder(c.w).Encode(api.EmulateObserveResult{Next: 4, Observations: []api.Observation{{Time: "now", Command: "getInfo", Status: "OK"}}})
+		default:
+			c.w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(c.w).Encode(api.Line{Error: &api.Error{Code: api.CodeNotFound, Message: "gone"}})
+		}
+	}
+	if got := f.fob(t, "", "emulate", "observe", "--follow"); got.status != exitFailed || got.out != "now getInfo OK\n" || got.err != "fob: gone\n" {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -82,6 +82,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":  awaitEvent,
 			"daemon": startScriptDaemon,
+			"guide":  followGuide,
 			"status": checkStatus,
 			"term":   runInTerminal,
 		},

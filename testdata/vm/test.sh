@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 missing=
-for tool in qemu-system-x86_64 busybox cpio xz python3 depmod fido2-token fido2-cred ssh-keygen udevadm gcc; do
+for tool in qemu-system-x86_64 busybox cpio xz python3 depmod fido2-token fido2-cred ssh-keygen udevadm gcc sshd pamu2fcfg pamtester cryptsetup systemd-cryptenroll usbip chromium; do
 	PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 /usr/bin/python3 -c 'import fido2' 2>/dev/null || missing="$missing python3-fido2"
@@ -19,17 +19,17 @@ export PATH=$PATH:/usr/sbin:/sbin
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/fobd-vm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-make -s build BIN="$work/bin"
+make -s build preload BIN="$work/bin"
 # The build with karalabe/hid, for usbip_test.go.
 CGO_ENABLED=1 go build -tags libusb -o "$work/bin/fobd-libusb" ./cmd/fobd
 for test in testdata/vm hid/uhid hid; do
 	CGO_ENABLED=0 go test -c -tags vm -o "$work/${test//\//-}.test" "./$test"
 done
-for package in fido2-tools python3-fido2 openssh-client systemd udev; do
+for package in fido2-tools python3-fido2 openssh-client openssh-server libpam-u2f pamu2fcfg pamtester cryptsetup-bin chromium usbip systemd udev; do
 	dpkg-query -W -f '${Package} ${Version}\n' "$package" 2>/dev/null || true
 done
-# -u: with udevd, as on a desktop, so that hot-plug comes through the udev group.
-testdata/vm/run.sh -u -t "${VM_LIMIT:-900}" "
+# -m: a browser is among the judges. -u: with udevd, as on a desktop, so that hot-plug comes through the udev group.
+testdata/vm/run.sh -m 3072 -u -t "${VM_LIMIT:-900}" "
 	export FOBD_BIN='$work/bin' FOBD_VM_TESTS='$PWD/testdata/vm' PATH='$work/bin':\$PATH
 	status=0
 	(cd hid && '$work/hid.test' -test.short) || status=1
