@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -128,7 +129,7 @@ func explain(err error) (message, hint string) {
 		if hint == "" && answer.Retries != nil {
 			hint = tries(*answer.Retries)
 		}
-		return message, hint
+		return message, commandWords(hint)
 	case errors.As(err, &connect):
 		hint = connect.Hint()
 	case errors.Is(err, context.Canceled):
@@ -136,6 +137,12 @@ func explain(err error) (message, hint string) {
 	}
 	return strings.TrimPrefix(err.Error(), "client: "), hint
 }
+
+// operationWord is an operation of the socket in a hint: what it is called there is a command here.
+var operationWord = regexp.MustCompile(`(^|[ (])(pin|credential|fingerprint|blob|config|emulate)-([a-z]+(?:-[a-z]+)*)\b`)
+
+// commandWords makes commands of the operations that a hint names: "pin-change" is "fob pin change".
+func commandWords(hint string) string { return operationWord.ReplaceAllString(hint, "${1}fob $2 $3") }
 
 func tries(n uint) string {
 	if n == 1 {

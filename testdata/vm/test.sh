@@ -32,7 +32,7 @@ done
 testdata/vm/run.sh -m 3072 -u -t "${VM_LIMIT:-900}" "
 	export FOBD_BIN='$work/bin' FOBD_VM_TESTS='$PWD/testdata/vm' PATH='$work/bin':\$PATH
 	status=0
-	(cd hid && '$work/hid.test' -test.short) || status=1
-	(cd hid/uhid && '$work/hid-uhid.test' -test.v -test.run TestKernel) || status=1
+	(cd hid && '$work/hid.test' -test.short -test.timeout 120s) || status=1
+	(cd hid/uhid && '$work/hid-uhid.test' -test.v -test.timeout 120s -test.run TestKernel) || status=1
 	cd /root && '$work/testdata-vm.test' -test.v -test.timeout ${VM_LIMIT:-900}s ${VM_ARGS:-} || status=1
 	exit \$status"
