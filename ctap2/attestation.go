@@ -1,6 +1,7 @@
 package ctap2
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/fobd/fobd/ctap2/cose"
@@ -91,6 +92,9 @@ func ParseAttestationObject(data []byte) (*MakeCredentialResponse, error) {
 	var o attestationObject
 	if err := UnmarshalLenient(data, &o); err != nil {
 		return nil, err
+	}
+	if len(o.AttStmt) == 0 || o.AttStmt[0]>>5 != majorMap {
+		return nil, &DecodeError{Status: ErrCBORUnexpectedType, Err: errors.New("attestation statement is not a map")}
 	}
 	return &MakeCredentialResponse{Fmt: o.Fmt, AuthData: o.AuthData, AttStmt: o.AttStmt}, nil
 }
