@@ -391,3 +391,19 @@ func TestSystemdCryptenrollUnlocksAVolume(t *testing.T) {
 		t.Errorf("another key unlocks it:\n%s", screen)
 	}
 }
+
+func TestPythonFido2LooksAfterTheKey(t *testing.T) {
+	version(t, "python3-fido2")
+	for _, profile := range []string{"fido2.1", "fido2.3", "fido2.3-bio"} {
+		t.Run(profile, func(t *testing.T) {
+			k := startKey(t, "--profile", profile)
+			if profile == "fido2.3-bio" {
+				k.must("sample too-fast")
+			}
+			out := run(t, "", "/usr/bin/python3", filepath.Join(os.Getenv("FOBD_VM_TESTS"), "manage.py"), profile)
+			if !strings.HasSuffix(out, "all well\n") {
+				t.Error(out)
+			}
+		})
+	}
+}
