@@ -174,16 +174,18 @@ func TestLibfido2EnrolsFingers(t *testing.T) {
 	withPIN(t, pin, "fido2-token", "-S", dev)
 	k.must("sample too-fast poor-quality")
 	mustMatch(t, "-S -e", withPIN(t, pin, "fido2-token", "-S", "-e", dev), `(?s)Sample too fast.*Poor quality sample.*\(1 sample left\).*Sample ok`)
-	id := mustMatch(t, "-L -e", withPIN(t, pin, "fido2-token", "-L", "-e", dev), `(?m)^0\d: (\S+)`)
-	withPIN(t, pin, "fido2-token", "-S", "-e", "-i", id, "-n", "thumb", dev)
+	finger := mustMatch(t, "-L -e", withPIN(t, pin, "fido2-token", "-L", "-e", dev), `(?m)^0\d: (\S+)`)
+	withPIN(t, pin, "fido2-token", "-S", "-e", "-i", finger, "-n", "thumb", dev)
 	mustMatch(t, "-L -e", withPIN(t, pin, "fido2-token", "-L", "-e", dev), `(?m)^0\d: \S+ thumb$`)
 	// The finger verifies: no PIN is asked for.
 	hash := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	in := write(t, "creation", hash+"\nexample.org\nalice\nYWxpY2U=\n")
 	made := filepath.Join(t.TempDir(), "made")
 	run(t, "", "fido2-cred", "-M", "-v", "-i", in, "-o", made, dev)
-	run(t, "", "fido2-cred", "-V", "-v", "-i", made)
-	withPIN(t, pin, "fido2-token", "-D", "-e", "-i", id, dev)
+	id, key, _ := strings.Cut(run(t, "", "fido2-cred", "-V", "-v", "-i", made), "\n")
+	got := run(t, hash+"\nexample.org\n"+id+"\n", "fido2-assert", "-G", "-v", dev)
+	run(t, got, "fido2-assert", "-V", "-v", write(t, "key.pem", key), "es256")
+	withPIN(t, pin, "fido2-token", "-D", "-e", "-i", finger, dev)
 	// CTAP 2.3, section 6.7.6: no finger is an error, which libfido2 tells.
 	if list, err := converse(t, []string{pin}, "fido2-token", "-L", "-e", dev); err == nil || !strings.Contains(list, "FIDO_ERR_INVALID_OPTION") {
 		t.Errorf("-D -e leaves the finger: %v\n%s", err, list)

@@ -5,7 +5,6 @@ The argument is the key's profile. Prints "all well" last.
 
 import sys
 
-from fido2.ctap import CtapError
 from fido2.ctap2 import ClientPin, Ctap2
 from fido2.ctap2.bio import CaptureError, FPBioEnrollment
 from fido2.ctap2.blob import LargeBlobs
@@ -85,9 +84,5 @@ if profile == "fido2.3-bio":
     bio.set_name(template, "thumb")
     assert bio.enumerate_enrollments() == {template: "thumb"}
     bio.remove_enrollment(template)
-    try:
-        bio.enumerate_enrollments()
-        raise SystemExit("there are fingers without a finger")
-    except CtapError as error:
-        assert error.code == CtapError.ERR.INVALID_OPTION, error
+    assert bio.enumerate_enrollments() == {}
 print("all well")
