@@ -183,7 +183,7 @@ func TestLibfido2EnrolsFingers(t *testing.T) {
 	made := filepath.Join(t.TempDir(), "made")
 	run(t, "", "fido2-cred", "-M", "-v", "-i", in, "-o", made, dev)
 	id, key, _ := strings.Cut(run(t, "", "fido2-cred", "-V", "-v", "-i", made), "\n")
-	got := run(t, hash+"\nexample.org\n"+id+"\n", "fido2-assert", "-G", "-v", dev)
+	got := run(t, hash+"\nexample.org\n"+id+"\n", "fido2-assert", "-G", "-t", "uv=true", dev)
 	run(t, got, "fido2-assert", "-V", "-v", write(t, "key.pem", key), "es256")
 	withPIN(t, pin, "fido2-token", "-D", "-e", "-i", finger, dev)
 	// CTAP 2.3, section 6.7.6: no finger is an error, which libfido2 tells.
