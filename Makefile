@@ -22,6 +22,7 @@ build: ## fobd, fob and fobkey, static, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/fobd ./cmd/fob ./cmd/fobkey
 
 preload: ## the library that lets libfido2's programs use fobkey's sockets, in bin/
+	@mkdir -p $(BIN)
 	$(MAKE) -s -C cmd/fobkey/preload OUT=$(abspath $(BIN))/fobkey-preload.so
 
 demo: build ## the main job: a touch, a registration and an assertion with an emulated key
