@@ -5,10 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // NewStream returns a device at the other end of a connection that carries whole
@@ -23,18 +19,13 @@ import (
 // give [ErrGone].
 func NewStream(conn net.Conn, inputSize, outputSize int) Device {
 	return &stream{
-		conn:   conn,
-		report: make([]byte, reportSize(inputSize)),
-		output: reportSize(outputSize),
+		connection: connection{conn: conn, output: reportSize(outputSize)},
+		report:     make([]byte, reportSize(inputSize)),
 	}
 }
 
 type stream struct {
-	conn   net.Conn
-	output int
-	closed atomic.Bool
-	once   sync.Once
-
+	connection
 	report []byte // the report that is being received, for Read alone
 	have   int    // the bytes of it that are there
 }
@@ -59,46 +50,11 @@ func (s *stream) Read(report []byte) (int, error) {
 }
 
 func (s *stream) Write(report []byte) (int, error) {
-	if len(report) != s.output {
-		return 0, sizeError(len(report), s.output)
-	}
-	if err := s.conn.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
-		return 0, s.explain("write", err)
-	}
-	n, err := s.conn.Write(report)
-	if err == nil {
-		return n, nil
-	}
-	if n > 0 {
+	n, err := s.connection.Write(report)
+	if err != nil && n > 0 {
 		s.conn.Close()
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return n, ErrWriteTimeout
-	}
-	return n, s.explain("write", err)
-}
-
-func (s *stream) explain(verb string, err error) error {
-	if s.closed.Load() {
-		return errClosed
-	}
-	return explainConn(verb, err)
-}
-
-func (s *stream) SetReadDeadline(t time.Time) error {
-	if err := s.conn.SetReadDeadline(t); err != nil {
-		return s.explain("set deadline", err)
-	}
-	return nil
+	return n, err
 }
 
 func (s *stream) ReportSizes() (input, output int) { return len(s.report), s.output }
-
-func (s *stream) Close() error {
-	var err error
-	s.once.Do(func() {
-		s.closed.Store(true)
-		err = s.conn.Close()
-	})
-	return err
-}

@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobd/fobd/cmd/internal/cli"
 	"github.com/fobd/fobd/daemon/api"
 )
 
@@ -71,8 +68,8 @@ func (a *app) emulateAddCommand() *cobra.Command {
 				return err
 			}
 			if seed != "" {
-				if req.Seed, err = readSeed(seed); err != nil {
-					return err
+				if req.Seed, err = cli.ReadSeed(seed); err != nil {
+					return usagef("%w", err)
 				}
 			}
 			return a.emulated(ctx, api.OpEmulateAdd, req, "added")
@@ -92,29 +89,6 @@ func (a *app) emulateAddCommand() *cobra.Command {
 	// The only error is that the flag does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
-}
-
-// maxSeed bounds a file with a seed, in bytes.
-const maxSeed = 1024
-
-func readSeed(name string) (api.Bytes, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, usagef("%w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSeed+1))
-	if err == nil && len(data) > maxSeed {
-		err = errors.New("too long")
-	}
-	if err != nil {
-		return nil, usagef("%s: %w", name, err)
-	}
-	seed, err := hex.DecodeString(strings.TrimSpace(string(data)))
-	if err != nil || len(seed) == 0 {
-		return nil, usagef("%s: want hexadecimal bytes", name)
-	}
-	return seed, nil
 }
 
 // emulated runs an operation on one emulated key and says what became of the key.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobd/fobd/cmd/internal/cli"
 	"github.com/fobd/fobd/daemon/config"
 )
 
@@ -107,7 +108,7 @@ and SIGINT stop it: running operations are cancelled on the key first.`,
 			return nil
 		},
 	})
-	root.AddCommand(manCommand())
+	root.AddCommand(cli.ManCommand("fobd", "8"))
 	return root
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobd/fobd/cmd/internal/cli"
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/hid/uhid"
@@ -153,7 +153,7 @@ docs/emulated-key.md lists the faults.`,
 				return err
 			}
 			if seed != "" {
-				if s.seed, err = readSeed(seed); err != nil {
+				if s.seed, err = cli.ReadSeed(seed); err != nil {
 					return err
 				}
 			}
@@ -224,7 +224,7 @@ docs/emulated-key.md lists the faults.`,
 	f.StringVar(&vendor, "vendor-id", "0", "USB vendor `number` of the kernel's device, such as 0x1209")
 	f.StringVar(&product, "product-id", "0", "USB product `number` of the kernel's device")
 	f.StringVar(&level, "log-level", "warn", "log from this `level` on: debug, info, warn or error")
-	cmd.AddCommand(manCommand())
+	cmd.AddCommand(cli.ManCommand("fobkey", "1"))
 	return cmd
 }
 
@@ -297,26 +297,6 @@ func number(flag, text string) (uint16, error) {
 		return 0, fmt.Errorf("--%s is a number of 16 bits, such as 0x1209, not %q", flag, text)
 	}
 	return uint16(n), nil
-}
-
-// maxSeed bounds a file with a seed, in bytes.
-const maxSeed = 1024
-
-func readSeed(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSeed))
-	if err != nil {
-		return nil, err
-	}
-	seed, err := hex.DecodeString(strings.TrimSpace(string(data)))
-	if err != nil || len(seed) == 0 {
-		return nil, fmt.Errorf("%s: want hexadecimal bytes", name)
-	}
-	return seed, nil
 }
 
 // program is what run needs.
