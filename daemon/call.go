@@ -19,8 +19,9 @@ type call struct {
 	e     *Engine
 	op    *Operation
 	who   policy.Actor
-	ui    UI
 	began time.Time
+	// ui reaches the agents of who, and the person behind the request, requester.
+	ui, requester UI
 	// deadline is when the operation gives up; explicit that the request said so.
 	deadline time.Time
 	explicit bool
@@ -31,30 +32,31 @@ type call struct {
 	key *tokens.Key // the key that does it, once that is known
 }
 
+// nobodyHint says how somebody can be asked.
+const nobodyHint = "start an agent that can be asked, such as fob agent, or run it from a program that shows prompts"
+
 // nobody is the person behind a request that came without one.
 type nobody struct{}
 
 func (nobody) Show(api.Prompt) func() { return func() {} }
 
 func (nobody) PIN(_ context.Context, p api.Prompt) (api.Secret, error) {
-	return api.Secret{}, &api.Error{Code: api.CodePINRequired, Message: "a PIN is needed and nobody can be asked for it", Key: p.Key, Retries: p.Retries}
+	return api.Secret{}, &api.Error{Code: api.CodePINRequired, Message: "a PIN is needed and nobody can be asked for it", Hint: nobodyHint, Key: p.Key, Retries: p.Retries}
 }
 
 func (nobody) Choose(_ context.Context, p api.Prompt) (int, error) {
-	return 0, &api.Error{Code: api.CodeInvalidRequest, Message: "there is a choice and nobody can be asked", Key: p.Key}
+	return 0, &api.Error{Code: api.CodeInvalidRequest, Message: "there is a choice and nobody can be asked", Hint: nobodyHint, Key: p.Key}
 }
 
 func (nobody) Confirm(_ context.Context, p api.Prompt) (bool, error) {
-	return false, &api.Error{Code: api.CodeDenied, Message: "a person must agree and nobody can be asked", Key: p.Key}
+	return false, &api.Error{Code: api.CodeDenied, Message: "a person must agree and nobody can be asked", Hint: nobodyHint, Key: p.Key}
 }
 
 func (nobody) Interactive() bool { return false }
 
-// interactive says whether prompts reach a person. A UI may say so by a method; one that
-// has none does.
-func (c *call) interactive() bool {
-	ui, ok := c.ui.(interface{ Interactive() bool })
-	return !ok || ui.Interactive()
+// interactive says whether prompts of a kind reach a person: through the program that asks, or an agent.
+func (c *call) interactive(kind api.PromptKind) bool {
+	return interactive(c.requester) || c.e.Desk.reachable(c.who, kind)
 }
 
 // run asks the policy, then decodes and runs.

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,6 +54,9 @@ type Config struct {
 	// Timeout bounds operations whose request does not say how long, MaxTimeout those
 	// that do. Defaults: [DefaultTimeout] and [MaxTimeout].
 	Timeout, MaxTimeout time.Duration
+	// PromptOrder names those who are asked, the first one of them who can: names of agents, and
+	// [Requester]. Agents it does not name come after those that it does, the requester last.
+	PromptOrder []string
 	// Enterprise says which sites get enterprise attestation; the zero value: none.
 	Enterprise Enterprise
 	// Channel holds the times that keys are allowed for an answer.
@@ -71,6 +75,9 @@ type Enterprise struct {
 // Engine runs operations. It is made by [New]; its methods may be called from several
 // goroutines.
 type Engine struct {
+	// Desk is where the questions of operations lie.
+	Desk
+
 	cfg      Config
 	log      *slog.Logger
 	keys     *tokens.Registry
@@ -106,6 +113,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: cfg.Log, started: time.Now(), idle: make(chan struct{})}
 	e.stopping, e.stop = context.WithCancelCause(context.Background())
+	e.order = slices.Clone(cfg.PromptOrder)
 	e.emulated.init()
 	sources := append([]hid.Bus{e.emulated.bus}, cfg.Sources...)
 	e.keys = tokens.NewRegistry(tokens.Config{
@@ -173,7 +181,7 @@ func (e *Engine) Do(ctx context.Context, who policy.Actor, op string, decode fun
 		return nil, errShuttingDown
 	}
 	defer e.end()
-	c := &call{e: e, op: row, who: who, ui: ui, began: time.Now()}
+	c := &call{e: e, op: row, who: who, ui: people{&e.Desk, who, ui}, requester: ui, began: time.Now()}
 	result, err := c.run(ctx, decode)
 	c.finish(ctx, err)
 	return result, err
@@ -189,6 +197,17 @@ func (e *Engine) Events(ctx context.Context, who policy.Actor, send func(api.Eve
 	defer cancel(nil)
 	defer context.AfterFunc(e.stopping, func() { cancel(errShuttingDown) })()
 	return e.events.stream(ctx, send)
+}
+
+// Agent is [Desk.Agent] for who the policy lets see prompts, until the engine stops.
+func (e *Engine) Agent(ctx context.Context, who policy.Actor, about api.Agent, send func(api.Line) error) error {
+	if err := e.cfg.Rules.Authorize(who, policy.Action{Operation: "prompts", Scope: policy.ScopeUse}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.stopping, func() { cancel(errShuttingDown) })()
+	return e.Desk.Agent(ctx, who, about, send)
 }
 
 // status is the operation status.

@@ -64,7 +64,9 @@ func (b *broadcaster) prompt(p api.Prompt) {
 	b.tell(promptEvent(api.EventPrompt, p))
 }
 
+// promptEvent leaves out what is for the program that asked alone.
 func promptEvent(kind api.EventType, p api.Prompt) api.Event {
+	p.Lease = ""
 	return api.Event{Type: kind, Operation: p.Operation, Program: p.Program, PID: p.PID, User: p.User, RPID: p.RPID, Prompt: &p}
 }
 

@@ -161,7 +161,7 @@ func (x *selection) decide(ctx, asking context.Context) (*session, error) {
 			if err := cmp.Or(x.failure, x.gone); err != nil {
 				return nil, err
 			}
-			if !x.w.insert || !x.c.explicit && !x.c.interactive() {
+			if !x.w.insert || !x.c.explicit && !x.c.interactive(api.PromptInsert) {
 				return nil, &api.Error{Code: api.CodeNoKey, Message: "no key is attached", Hint: "put a key in"}
 			}
 			x.prompt(true)

@@ -8,7 +8,7 @@ package api
 
 // Version is the version of the interface that this package describes. It grows
 // when an operation, member or code is added; nothing is taken away within v1.
-const Version = "1.1"
+const Version = "1.2"
 
 // The names of the operations, which are also their paths: POST /v1/<name>.
 const (
@@ -47,6 +47,11 @@ const (
 	OpConfigMinPIN     = "config-min-pin"
 	OpConfigLongTouch  = "config-long-touch-reset"
 	OpConfigVendor     = "config-vendor"
+
+	OpLease     = "lease"
+	OpLeaseSend = "lease-send"
+	OpLeaseEnd  = "lease-end"
+	OpLeaseList = "lease-list"
 
 	OpStatus        = "status"
 	OpEmulateAdd    = "emulate-add"

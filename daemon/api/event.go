@@ -4,7 +4,7 @@ package api
 type EventType string
 
 // The types of events. A stream of events begins with one attached event for each
-// key, one prompt event for each open prompt, and then one ready event.
+// key, one prompt event for each open prompt, one for each foreign touch, and then one ready event.
 const (
 	EventAttached  EventType = "attached"
 	EventDetached  EventType = "detached"
@@ -13,7 +13,12 @@ const (
 	EventFinished  EventType = "finished"  // an operation ended; Code is set if it failed
 	EventPrompt    EventType = "prompt"    // somebody is wanted
 	EventWithdrawn EventType = "withdrawn" // the prompt is over
-	EventLost      EventType = "lost"      // the subscriber was too slow; Lost events are missing
+	// A program that goes around the daemon waits for a touch of Key; Holder says which one, as far
+	// as the kernel tells. Over when nobody waits any more.
+	EventForeign     EventType = "foreign"
+	EventForeignOver EventType = "foreign-over"
+
+	EventLost EventType = "lost" // the subscriber was too slow; Lost events are missing
 )
 
 // Event is a line of GET /v1/events.
@@ -28,5 +33,6 @@ type Event struct {
 	RPID      string    `json:"rpId,omitempty"`
 	Code      Code      `json:"code,omitempty"`
 	Prompt    *Prompt   `json:"prompt,omitempty"` // for withdrawn only its id, kind and operation
+	Holder    *Holder   `json:"holder,omitempty"` // for foreign touches
 	Lost      uint64    `json:"lost,omitempty"`
 }

@@ -12,6 +12,7 @@ const (
 	PromptInsert PromptKind = "insert" // no key is attached; put one in
 	PromptWait   PromptKind = "wait"   // the key is taken by Holder; wait
 	PromptSample PromptKind = "sample" // finger on the sensor, to be learnt; Sample says how the last one was
+	PromptLease  PromptKind = "lease"  // the key is leased to the program that asked; Lease names the lease
 
 	PromptPIN     PromptKind = "pin"     // answer: the PIN, as the raw body
 	PromptNewPIN  PromptKind = "new-pin" // answer: the new PIN, as the raw body
@@ -48,8 +49,42 @@ type Prompt struct {
 	Sample    string  `json:"sample,omitempty"`
 	Remaining *uint   `json:"remaining,omitempty"`
 	Holder    *Holder `json:"holder,omitempty"`
+	// Position is the place in the queue of the key, from 1, and Waiting how many are in it, for
+	// wait prompts.
+	Position int `json:"position,omitempty"`
+	Waiting  int `json:"waiting,omitempty"`
+	// Lease is the secret name of a lease. Only the program that asked for it sees it.
+	Lease string `json:"lease,omitempty"`
 	// Deadline is when the operation gives up, RFC 3339; empty when it does not.
 	Deadline string `json:"deadline,omitempty"`
+}
+
+// Answerable says whether prompts of this kind want an answer.
+func (k PromptKind) Answerable() bool {
+	switch k {
+	case PromptPIN, PromptNewPIN, PromptChoose, PromptConfirm:
+		return true
+	}
+	return false
+}
+
+// PromptKinds are all kinds of prompts.
+func PromptKinds() []PromptKind {
+	return []PromptKind{
+		PromptTouch, PromptVerify, PromptReplug, PromptInsert, PromptWait, PromptSample, PromptLease,
+		PromptPIN, PromptNewPIN, PromptChoose, PromptConfirm,
+	}
+}
+
+// Agent is a program that shows the prompts of its user's operations, and may answer them: GET
+// /v1/prompts?name=…&kinds=…,… streams them as [Line]s of prompts and withdrawals; answers go
+// where those of an operation's own prompts go.
+type Agent struct {
+	// Name stands in the daemon's order of preference: "tty", "notify", "pinentry", "exec" for
+	// the agents of fob, another one for others. At most 32 characters.
+	Name string `json:"name"`
+	// Kinds are the prompts that the agent takes; none means all.
+	Kinds []PromptKind `json:"kinds,omitempty"`
 }
 
 // Choice is one of several things to choose from.
@@ -66,4 +101,6 @@ type Line struct {
 	Withdrawn string `json:"withdrawn,omitempty"`
 	Result    any    `json:"result,omitempty"`
 	Error     *Error `json:"error,omitempty"`
+	// Ready ends what was shown before an [Agent] came.
+	Ready bool `json:"ready,omitempty"`
 }

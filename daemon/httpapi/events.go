@@ -19,6 +19,14 @@ var errHungUp = errors.New("httpapi: the subscriber hung up")
 // is sent while nothing happens: an idle subscriber costs no wake-ups. One that does
 // not read blocks only itself, and the engine tells it later what it lost.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request, who policy.Actor) {
+	tail(h, w, r, func(ctx context.Context, send func(api.Event) error) error {
+		return h.engine.Events(ctx, who, send)
+	})
+}
+
+// tail answers with what follow sends, a JSON value a line, until it ends, the client hangs up or
+// the daemon stops.
+func tail[T any](h *Handler, w http.ResponseWriter, r *http.Request, follow func(context.Context, func(T) error) error) {
 	if negotiate(r.Header.Values("Accept"), typeNDJSON, typeJSON) == "" {
 		failWith(w, http.StatusNotAcceptable, &api.Error{
 			Code:    api.CodeInvalidRequest,
@@ -37,8 +45,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, who policy.Acto
 	defer unblock()
 
 	started := false
-	err := h.engine.Events(ctx, who, func(e api.Event) error {
-		data, err := json.Marshal(e)
+	err := follow(ctx, func(v T) error {
+		data, err := json.Marshal(v)
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 
 // engine is an engine whose operations are functions of the test.
 type engine struct {
+	*daemon.Desk
 	do     func(ctx context.Context, who policy.Actor, op string, decode func(any) error, ui daemon.UI) (any, error)
 	events func(ctx context.Context, who policy.Actor, send func(api.Event) error) error
 }
@@ -40,6 +41,10 @@ type server struct {
 
 func serve(t *testing.T, e httpapi.Engine, cfg httpapi.Config) *server {
 	t.Helper()
+	if fake, ok := e.(engine); ok && fake.Desk == nil {
+		fake.Desk = new(daemon.Desk)
+		e = fake
+	}
 	s := &server{socket: filepath.Join(t.TempDir(), "s")}
 	l, err := net.Listen("unix", s.socket)
 	if err != nil {

@@ -6,6 +6,7 @@
 //	POST   /v1/<operation>    run a row of daemon.Operations
 //	POST   /v1/prompts/{id}   answer a prompt
 //	DELETE /v1/prompts/{id}   the person gives up
+//	GET    /v1/prompts        the prompts of a user's operations, as NDJSON, for agents
 //	GET    /v1/events         what changes, as NDJSON
 //	GET    /v1/openapi.json   all of this, for machines
 //
@@ -31,6 +32,10 @@ import (
 type Engine interface {
 	Do(ctx context.Context, who policy.Actor, op string, decode func(any) error, ui daemon.UI) (any, error)
 	Events(ctx context.Context, who policy.Actor, send func(api.Event) error) error
+	// The desk's methods.
+	UI(who policy.Actor, show func(api.Prompt) (withdraw func())) *daemon.Screen
+	Answer(who policy.Actor, id string, body []byte, giveUp bool) error
+	Agent(ctx context.Context, who policy.Actor, about api.Agent, send func(api.Line) error) error
 }
 
 // Limits that a request meets. They are far above what an honest one needs.
@@ -60,7 +65,6 @@ type Handler struct {
 	engine     Engine
 	operations map[string]daemon.Operation
 	cfg        Config
-	prompts    registry
 	openAPI    func() ([]byte, error)
 	// closing ends streams of events when Serve stops.
 	closing    context.Context
@@ -98,6 +102,7 @@ const about = `This is fobd, which shares the security keys of this machine amon
 
 POST /v1/<operation>    with a JSON body; Accept: application/x-ndjson streams prompts
 GET  /v1/events         what changes, a JSON value a line
+GET  /v1/prompts        prompts, for a program that shows them: ?name=NAME&kinds=KIND,KIND
 GET  /v1/openapi.json   the whole interface
 
 The command line for all of it is fob(1).
@@ -127,6 +132,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/v1/events":
 		if allow(w, r, http.MethodGet) {
 			h.events(w, r, who)
+		}
+	case path == "/v1/prompts":
+		if allow(w, r, http.MethodGet) {
+			h.agent(w, r, who)
 		}
 	case path == "/v1/openapi.json":
 		if allow(w, r, http.MethodGet) {

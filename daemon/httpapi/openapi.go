@@ -41,6 +41,24 @@ func describe(operations []daemon.Operation) object {
 		paths["/v1/"+op.Name] = object{"post": operation(&s, op, problem)}
 	}
 	paths["/v1/prompts/{id}"] = prompting(problem)
+	paths["/v1/prompts"] = object{"get": object{
+		"operationId": "prompts",
+		"summary":     "Be an agent: follow the prompts of your user's operations, one JSON value a line, and answer those you are asked",
+		"parameters": []object{
+			{
+				"name": "name", "in": "query", "required": true, "description": "the agent's name in the daemon's order of preference",
+				"schema": object{"type": "string", "maxLength": 32},
+			},
+			{
+				"name": "kinds", "in": "query", "style": "form", "explode": false, "description": "the kinds of prompts that the agent takes; all without it",
+				"schema": object{"type": "array", "items": object{"type": "string", "enum": api.PromptKinds()}},
+			},
+		},
+		"responses": object{
+			"200":     object{"description": "a stream of prompts and withdrawals", "content": content(typeNDJSON, s.of(api.Line{}, false))},
+			"default": problem,
+		},
+	}}
 	paths["/v1/events"] = object{"get": object{
 		"operationId": "events", "summary": "Follow what changes, one JSON value a line",
 		"responses": object{

@@ -51,9 +51,12 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, who policy.Acto
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	s := newStream(w, h.cfg.BodyTimeout, cancel)
-	ui := &streamUI{stream: s, prompts: &h.prompts, who: who}
+	ui := h.engine.UI(who, func(p api.Prompt) func() {
+		s.line(api.Line{Prompt: &p})
+		return func() { s.line(api.Line{Withdrawn: p.ID}) }
+	})
 	result, err := h.engine.Do(ctx, who, op.Name, decoder(body), ui)
-	ui.close()
+	ui.Close()
 	if err != nil {
 		s.end(api.Line{Error: daemon.ErrorOf(err)})
 		return

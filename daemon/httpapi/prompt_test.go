@@ -140,7 +140,7 @@ func TestGivingUpCancels(t *testing.T) {
 
 func TestPromptsBelongToTheirUser(t *testing.T) {
 	answered := make(chan string, 1)
-	h := httpapi.New(engine{do: func(ctx context.Context, _ policy.Actor, _ string, _ func(any) error, ui daemon.UI) (any, error) {
+	h := httpapi.New(engine{Desk: new(daemon.Desk), do: func(ctx context.Context, _ policy.Actor, _ string, _ func(any) error, ui daemon.UI) (any, error) {
 		pin, err := ui.PIN(ctx, api.Prompt{ID: "known-to-all", Kind: api.PromptPIN})
 		answered <- string(pin.Bytes())
 		return struct{}{}, err

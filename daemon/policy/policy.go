@@ -14,6 +14,9 @@ type Actor struct {
 	User     string // name of UID, or its number
 	Program  string // command name of PID when the connection began, empty when unknown
 	Exe      string // path of the executable, empty when unknown
+	// Session is the login session that PID belongs to, as logind numbers them, empty for a
+	// service and when unknown.
+	Session string
 }
 
 func (a Actor) String() string {
