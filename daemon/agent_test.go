@@ -82,12 +82,12 @@ func (a *prompts) last(t *testing.T, kind api.PromptKind) api.Prompt {
 // confirmed starts an operation that asks somebody whether they agree.
 func (l *lab) confirmed(t *testing.T, who policy.Actor, ui daemon.UI) *later {
 	t.Helper()
-	added := must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "e"}, nil)
+	added := must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "e", NoResetWindow: true}, nil)
 	ctx, cancel := context.WithCancel(l.ctx)
 	r := &later{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
-		r.result, r.err = l.engine.Do(ctx, who, api.OpReset, decoder(api.ResetRequest{Key: added.Key.Key}), ui)
+		r.result, r.err = l.engine.Do(ctx, who, api.OpConfigLongTouch, decoder(api.ConfigLongTouchRequest{Key: added.Key.Key}), ui)
 	}()
 	time.Sleep(time.Second)
 	return r
