@@ -10,44 +10,103 @@ import (
 	"github.com/fobd/fobd/tokens"
 )
 
-// arbiter gives each key to one operation at a time, first come, first served. The zero
-// value is usable.
+// arbiter gives each key to one operation at a time: the users that want it take turns, and the
+// operations of one user come in the order in which they asked. The zero value is usable.
 type arbiter struct {
-	mu     sync.Mutex // guards what follows and all queues
+	mu     sync.Mutex // guards what follows, all queues and claims
 	queues map[*tokens.Key]*queue
 }
 
-// queue is one key's: who has it, and who waits in which order. Keys that nobody wants
-// have none.
+// queue is one key's: who has it, and who waits. Keys that nobody wants have none.
 type queue struct {
-	holder  *claim
-	waiting []*claim
+	holder *claim
+	// turns are the users who wait, the one whose turn is next first.
+	turns []*turn
+}
+
+// turn is what one user waits for, oldest first; it is never empty.
+type turn struct {
+	uid    uint32
+	claims []*claim
 }
 
 // claim is an operation that wants a key or has it.
 type claim struct {
+	uid    uint32
 	holder api.Holder
-	// turn has room for one; a value means that there is news: the claim has the key, or
-	// somebody else has it now.
-	turn chan struct{}
+	// hears says that whoever waits wants to be told of its place again and again, not only once.
+	hears bool
+	// listening is true while news of its place should wake it.
+	listening bool
+	// news has room for one; a value means that the claim has the key, or another place.
+	news chan struct{}
 }
+
+// place is where a claim is while it waits.
+type place struct {
+	Holder api.Holder
+	// Position is 1 for the one that is next; Waiting counts all who wait.
+	Position, Waiting int
+}
+
+// placeInterval is how often a claim is told of its place at most: a queue can move thousands
+// of times a second, which nobody could read.
+const placeInterval = 250 * time.Millisecond
 
 func newClaim(c *call) *claim {
 	return &claim{
+		uid:    c.who.UID,
 		holder: api.Holder{Program: c.who.Program, PID: c.who.PID, User: c.who.User, Operation: c.op.Name},
-		turn:   make(chan struct{}, 1),
+		hears:  c.interactive(api.PromptWait),
+		news:   make(chan struct{}, 1),
 	}
 }
 
-// acquire takes a key, after all who asked for it before. While it waits it calls waiting
-// with each one who has the key. The error is the context's cause; the key is then not
+// acquire takes a key when it is mine's turn. While it waits it calls waiting with its place, at
+// once and, if mine hears, when that has changed. The error is the context's cause; the key is then not
 // taken. The function it returns gives the key to the next one; it must be called once.
-func (a *arbiter) acquire(ctx context.Context, k *tokens.Key, mine *claim, waiting func(api.Holder)) (release func(), err error) {
+func (a *arbiter) acquire(ctx context.Context, k *tokens.Key, mine *claim, waiting func(place)) (release func(), err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	release = func() { a.release(k, mine) }
+	told, mineNow := a.enter(k, mine)
+	if mineNow {
+		return release, nil
+	}
+	waiting(told)
+	// quiet is over when the claim may be told again.
+	var quiet *time.Timer
+	var over <-chan time.Time
+	if mine.hears {
+		quiet = time.NewTimer(placeInterval)
+		defer quiet.Stop()
+		over = quiet.C
+	}
+	for {
+		select {
+		case <-mine.news:
+		case <-over:
+		case <-ctx.Done():
+			a.giveUp(k, mine)
+			return nil, context.Cause(ctx)
+		}
+		now, changed, mineNow := a.look(k, mine, told)
+		switch {
+		case mineNow:
+			return release, nil
+		case changed && mine.hears:
+			told = now
+			waiting(told)
+			quiet.Reset(placeInterval)
+		}
+	}
+}
+
+// enter takes the key if it is free, else queues mine.
+func (a *arbiter) enter(k *tokens.Key, mine *claim) (p place, mineNow bool) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	q := a.queues[k]
 	if q == nil {
 		if a.queues == nil {
@@ -58,34 +117,73 @@ func (a *arbiter) acquire(ctx context.Context, k *tokens.Key, mine *claim, waiti
 	}
 	if q.holder == nil {
 		q.take(mine)
-		a.mu.Unlock()
-		return release, nil
+		return place{}, true
 	}
-	q.waiting = append(q.waiting, mine)
-	told := q.holder
-	holder := told.holder
-	a.mu.Unlock()
-	waiting(holder)
-	for {
-		select {
-		case <-mine.turn:
-		case <-ctx.Done():
-			a.giveUp(k, mine)
-			return nil, context.Cause(ctx)
-		}
-		a.mu.Lock()
-		now := q.holder
-		holder := now.holder
-		a.mu.Unlock()
-		switch now {
-		case mine:
-			return release, nil
-		case told:
-		default:
-			told = now
-			waiting(holder)
+	q.add(mine)
+	return q.place(mine), false
+}
+
+// look says where mine is now, and whether that is news; it listens for the next news when it is not.
+func (a *arbiter) look(k *tokens.Key, mine *claim, told place) (p place, changed, mineNow bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.queues[k]
+	if q.holder == mine {
+		return place{}, false, true
+	}
+	p = q.place(mine)
+	changed = p != told
+	mine.listening = mine.hears && !changed
+	return p, changed, false
+}
+
+// add puts c behind the others of its user, and its user behind the other users.
+func (q *queue) add(c *claim) {
+	for _, t := range q.turns {
+		if t.uid == c.uid {
+			t.claims = append(t.claims, c)
+			return
 		}
 	}
+	q.turns = append(q.turns, &turn{uid: c.uid, claims: []*claim{c}})
+}
+
+// next takes the claim out whose turn it is; its user then waits for all others.
+func (q *queue) next() *claim {
+	t := q.turns[0]
+	c := t.claims[0]
+	t.claims[0] = nil
+	t.claims = t.claims[1:]
+	copy(q.turns, q.turns[1:])
+	if len(t.claims) > 0 {
+		q.turns[len(q.turns)-1] = t
+	} else {
+		q.turns[len(q.turns)-1] = nil
+		q.turns = q.turns[:len(q.turns)-1]
+	}
+	return c
+}
+
+// place is where c is, which waits.
+func (q *queue) place(c *claim) place {
+	p := place{Holder: q.holder.holder, Position: 1}
+	// Of each user as many come before c as of its own, and one more of those whose turn is sooner.
+	before, sooner := 0, 1
+	for _, t := range q.turns {
+		p.Waiting += len(t.claims)
+		if t.uid == c.uid {
+			before = slices.Index(t.claims, c)
+		}
+	}
+	for _, t := range q.turns {
+		if t.uid == c.uid {
+			p.Position += before
+			sooner = 0
+			continue
+		}
+		p.Position += min(len(t.claims), before+sooner)
+	}
+	return p
 }
 
 // take makes c the holder. The arbiter's lock is held.
@@ -102,23 +200,31 @@ func (a *arbiter) release(k *tokens.Key, mine *claim) {
 	if q == nil || q.holder != mine {
 		return
 	}
-	if len(q.waiting) == 0 {
+	if len(q.turns) == 0 {
 		delete(a.queues, k)
 		return
 	}
-	next := q.waiting[0]
-	q.waiting[0] = nil
-	q.waiting = q.waiting[1:]
+	next := q.next()
 	q.take(next)
 	next.wake()
-	for _, c := range q.waiting {
-		c.wake()
+	q.moved()
+}
+
+// moved wakes all who want to know their new place.
+func (q *queue) moved() {
+	for _, t := range q.turns {
+		for _, c := range t.claims {
+			if c.listening {
+				c.listening = false
+				c.wake()
+			}
+		}
 	}
 }
 
 func (c *claim) wake() {
 	select {
-	case c.turn <- struct{}{}:
+	case c.news <- struct{}{}:
 	default: // it has not looked at the last news yet
 	}
 }
@@ -127,13 +233,32 @@ func (c *claim) wake() {
 func (a *arbiter) giveUp(k *tokens.Key, mine *claim) {
 	a.mu.Lock()
 	q := a.queues[k]
-	if at := slices.Index(q.waiting, mine); at >= 0 {
-		q.waiting = slices.Delete(q.waiting, at, at+1)
+	if q.remove(mine) {
+		q.moved()
 		a.mu.Unlock()
 		return
 	}
 	a.mu.Unlock()
 	a.release(k, mine)
+}
+
+// remove takes c out of those who wait. It is false if c was not among them.
+func (q *queue) remove(c *claim) bool {
+	for i, t := range q.turns {
+		if t.uid != c.uid {
+			continue
+		}
+		at := slices.Index(t.claims, c)
+		if at < 0 {
+			return false
+		}
+		t.claims = slices.Delete(t.claims, at, at+1)
+		if len(t.claims) == 0 {
+			q.turns = slices.Delete(q.turns, i, i+1)
+		}
+		return true
+	}
+	return false
 }
 
 // holder says who has a key, or nil.
@@ -154,7 +279,9 @@ func (a *arbiter) waiting() int {
 	defer a.mu.Unlock()
 	n := 0
 	for _, q := range a.queues {
-		n += len(q.waiting)
+		for _, t := range q.turns {
+			n += len(t.claims)
+		}
 	}
 	return n
 }

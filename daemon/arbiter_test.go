@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -29,7 +30,7 @@ func keysFor(t testing.TB, ids ...string) []*tokens.Key {
 }
 
 func claimOf(name string) *claim {
-	return &claim{holder: api.Holder{Program: name}, turn: make(chan struct{}, 1)}
+	return &claim{holder: api.Holder{Program: name}, hears: true, news: make(chan struct{}, 1)}
 }
 
 func TestArbiterTellsEveryHolder(t *testing.T) {
@@ -41,10 +42,10 @@ func TestArbiterTellsEveryHolder(t *testing.T) {
 		var heard []string
 		for _, name := range []string{"a", "b", "c"} {
 			go func() {
-				release, err := a.acquire(t.Context(), k, claimOf(name), func(h api.Holder) {
+				release, err := a.acquire(t.Context(), k, claimOf(name), func(p place) {
 					mu.Lock()
 					defer mu.Unlock()
-					heard = append(heard, name+" hears "+h.Program)
+					heard = append(heard, fmt.Sprintf("%s is %d of %d after %s", name, p.Position, p.Waiting, p.Holder.Program))
 				})
 				if err != nil {
 					t.Error(err)
@@ -64,14 +65,122 @@ func TestArbiterTellsEveryHolder(t *testing.T) {
 				t.Fatalf("%d have got the key, want %d", len(releases), i+1)
 			}
 			releases[i]()
-			synctest.Wait()
+			time.Sleep(2 * placeInterval)
 		}
-		want := []string{"b hears a", "c hears a", "c hears b"}
+		want := []string{"b is 1 of 1 after a", "c is 2 of 2 after a", "c is 1 of 1 after b"}
 		if !slices.Equal(heard, want) {
 			t.Errorf("got %v, want %v", heard, want)
 		}
 		if len(a.queues) != 0 || a.holder(k) != nil {
 			t.Errorf("%d queues are left of keys that nobody wants", len(a.queues))
+		}
+	})
+}
+
+// waits queues claims of users, named "alice 1" and so on, and returns how they get the key: each
+// gives it up when the test says so.
+type turns struct {
+	t     *testing.T
+	a     arbiter
+	key   *tokens.Key
+	order []string
+	next  chan struct{}
+	wg    sync.WaitGroup
+}
+
+func (q *turns) join(ctx context.Context, name string, uid uint32, waiting func(place)) {
+	c := claimOf(name)
+	c.uid = uid
+	q.wg.Go(func() {
+		release, err := q.a.acquire(ctx, q.key, c, waiting)
+		if err != nil {
+			return
+		}
+		q.order = append(q.order, name)
+		<-q.next
+		release()
+	})
+	synctest.Wait()
+}
+
+// One user's thousand requests do not keep another one's waiting, and everyone's own come in order.
+func TestArbiterUsersTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &turns{t: t, key: keysFor(t, "k")[0], next: make(chan struct{})}
+		quiet := func(place) {}
+		places := map[string]place{}
+		q.join(t.Context(), "a0", 1, quiet)
+		for _, w := range []struct {
+			name string
+			uid  uint32
+		}{{"a1", 1}, {"a2", 1}, {"a3", 1}, {"b1", 2}, {"b2", 2}, {"c1", 3}} {
+			q.join(t.Context(), w.name, w.uid, func(p place) {
+				if places[w.name] == (place{}) {
+					places[w.name] = p
+				}
+			})
+		}
+		// Where each one was told it was when it came; a2 and a3 were before b1 and c1 came.
+		for name, want := range map[string]int{"a1": 1, "a2": 2, "a3": 3, "b1": 2, "b2": 4, "c1": 3} {
+			if got := places[name]; got.Position != want || got.Holder.Program != "a0" {
+				t.Errorf("%s is told %+v, want place %d", name, got, want)
+			}
+		}
+		for range 7 {
+			q.next <- struct{}{}
+			synctest.Wait()
+		}
+		q.wg.Wait()
+		if want := []string{"a0", "a1", "b1", "c1", "a2", "b2", "a3"}; !slices.Equal(q.order, want) {
+			t.Errorf("got %v, want %v", q.order, want)
+		}
+		if len(q.a.queues) != 0 {
+			t.Error("a queue is left")
+		}
+	})
+}
+
+// Whoever gives up makes room, and those behind hear of it.
+func TestArbiterTellsOfNewPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &turns{t: t, key: keysFor(t, "k")[0], next: make(chan struct{})}
+		q.join(t.Context(), "holder", 1, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		q.join(ctx, "first", 2, func(place) {})
+		var heard []place
+		q.join(t.Context(), "second", 2, func(p place) { heard = append(heard, p) })
+		mute := 0
+		c := claimOf("mute")
+		c.hears = false
+		q.wg.Go(func() {
+			if release, err := q.a.acquire(t.Context(), q.key, c, func(place) { mute++ }); err == nil {
+				release()
+			}
+		})
+		synctest.Wait()
+		cancel()
+		time.Sleep(time.Second)
+		if got := len(heard); got != 2 || heard[0].Position != 2 || heard[1].Position != 1 || heard[1].Waiting != 2 {
+			t.Errorf("heard %+v, want places 2 of 2 and 1 of 2", heard)
+		}
+		// A queue that moves all the time is told a few times a second only.
+		heard = nil
+		for range 100 {
+			ctx, cancel := context.WithCancel(t.Context())
+			q.join(ctx, "comes", 9, func(place) {})
+			cancel()
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if got := len(heard); got > 5 {
+			t.Errorf("heard of %d places in a second", got)
+		}
+		q.next <- struct{}{}
+		synctest.Wait()
+		q.next <- struct{}{}
+		q.wg.Wait()
+		if mute != 1 {
+			t.Errorf("one that does not want to hear was told %d times", mute)
 		}
 	})
 }
@@ -107,7 +216,7 @@ func TestArbiterUnderCancellation(t *testing.T) {
 				time.Sleep(at * time.Millisecond)
 				ctx, cancel := context.WithTimeout(t.Context(), patience*time.Millisecond)
 				defer cancel()
-				release, err := a.acquire(ctx, keys[i], claimOf("x"), func(api.Holder) {})
+				release, err := a.acquire(ctx, keys[i], claimOf("x"), func(place) {})
 				if err != nil {
 					gaveUp.Add(1)
 					return
@@ -144,7 +253,7 @@ func TestArbiterTurnAndCancelAtOnce(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			second := make(chan bool, 1)
 			go func() {
-				release, err := a.acquire(ctx, k, claimOf("second"), func(api.Holder) {})
+				release, err := a.acquire(ctx, k, claimOf("second"), func(place) {})
 				if err == nil {
 					release()
 				}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon/api"
@@ -53,7 +54,7 @@ func (c *call) open(ctx context.Context, k *tokens.Key, busy func()) (*session, 
 		return nil, w.explain(err)
 	}
 	conn, err := c.e.keys.Open(ctx, k, func(h hid.Holder) {
-		w.wait(api.Holder{Program: h.Program, PID: h.PID, Outside: true})
+		w.wait(place{Holder: api.Holder{Program: h.Program, PID: h.PID, Outside: true}})
 	})
 	if err != nil {
 		release()
@@ -90,15 +91,18 @@ type waiter struct {
 	withdraw func()
 }
 
-func (w *waiter) wait(h api.Holder) {
+func (w *waiter) wait(at place) {
 	w.done()
 	if w.holder == nil && w.busy != nil {
 		w.busy()
 	}
-	w.holder = &h
+	w.holder = &at.Holder
 	p := w.c.prompt(api.PromptWait, w.key)
-	p.Holder = &h
-	p.Message = fmt.Sprintf("%s is in use by %s; waiting for it", w.key.Name(), holderName(h))
+	p.Holder, p.Position, p.Waiting = &at.Holder, at.Position, at.Waiting
+	p.Message = fmt.Sprintf("%s is in use by %s; waiting for it", w.key.Name(), holderName(at.Holder))
+	if at.Waiting > 1 {
+		p.Message += fmt.Sprintf(", %d of %d", at.Position, at.Waiting)
+	}
 	w.withdraw = w.c.show(p)
 }
 
@@ -112,6 +116,10 @@ func (w *waiter) done() {
 // explain says who had the key until the deadline.
 func (w *waiter) explain(err error) error {
 	if w.holder != nil && errors.Is(err, errDeadline) {
+		// It may be another one by now.
+		if now := w.c.e.arbiter.holder(w.key); now != nil && !w.holder.Outside {
+			w.holder = now
+		}
 		return &api.Error{
 			Code:    api.CodeBusy,
 			Message: fmt.Sprintf("%s is in use by %s", w.key.Name(), holderName(*w.holder)),
@@ -133,8 +141,14 @@ func holderName(h api.Holder) string {
 	case h.PID != 0:
 		name = fmt.Sprintf("%s (process %d)", name, h.PID)
 	}
+	if h.User != "" {
+		name += " of " + h.User
+	}
 	if h.Operation != "" {
 		name += " for " + h.Operation
+	}
+	if since, err := time.Parse(time.RFC3339, h.Since); err == nil {
+		name += " since " + since.Format(time.TimeOnly)
 	}
 	return name
 }
