@@ -24,14 +24,14 @@ type wish struct {
 }
 
 // choose opens the key for an operation. The key that name names is taken as it is. With
-// no name, the only attached key that can serve is taken; of several, the one that the
-// person touches, and the others are usable again when choose returns. Keys that come
+// no name, or that of a kind of keys ("emulated", an AAGUID), the only attached key that can serve is
+// taken; of several, the one that the person touches, and the others are usable again when choose returns. Keys that come
 // meanwhile join in, keys that go drop out. The caller closes the session.
 func (c *call) choose(ctx context.Context, name string, w wish) (*session, error) {
 	var s *session
 	var err error
-	if name == "" {
-		s, err = newSelection(c, w).run(ctx)
+	if g, ok := groupOf(name); ok {
+		s, err = newSelection(c, w, g).run(ctx)
 	} else {
 		s, err = c.chooseNamed(ctx, name, w)
 	}
@@ -99,6 +99,7 @@ type news struct {
 type selection struct {
 	c          *call
 	w          wish
+	among      group
 	candidates []*candidate
 	seen       map[*tokens.Key]bool
 	news       chan news
@@ -108,8 +109,8 @@ type selection struct {
 	withdraw   func()
 }
 
-func newSelection(c *call, w wish) *selection {
-	return &selection{c: c, w: w, seen: make(map[*tokens.Key]bool), news: make(chan news)}
+func newSelection(c *call, w wish, among group) *selection {
+	return &selection{c: c, w: w, among: among, seen: make(map[*tokens.Key]bool), news: make(chan news)}
 }
 
 // run returns the chosen key, and not before all others have been given back.
@@ -162,7 +163,7 @@ func (x *selection) decide(ctx, asking context.Context) (*session, error) {
 				return nil, err
 			}
 			if !x.w.insert || !x.c.explicit && !x.c.interactive(api.PromptInsert) {
-				return nil, &api.Error{Code: api.CodeNoKey, Message: "no key is attached", Hint: "put a key in"}
+				return nil, x.among.absent()
 			}
 			x.prompt(true)
 		} else {
@@ -194,6 +195,9 @@ func (x *selection) join(ctx context.Context, k *tokens.Key) {
 		return
 	}
 	x.seen[k] = true
+	if !x.among.mayHave(k) {
+		return
+	}
 	n := &candidate{key: k, blink: make(chan struct{})}
 	x.candidates = append(x.candidates, n)
 	x.wg.Go(func() { x.ask(ctx, n) })
@@ -207,7 +211,9 @@ func (x *selection) ask(ctx context.Context, n *candidate) {
 		return
 	}
 	sure := true
-	if x.w.serves != nil {
+	if !x.among.has(s) {
+		err = x.among.absent()
+	} else if x.w.serves != nil {
 		sure, err = x.w.serves(ctx, s)
 	}
 	if err != nil {

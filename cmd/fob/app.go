@@ -133,7 +133,7 @@ func usagef(format string, args ...any) error {
 
 // keyFlag gives cmd the flag that names a key.
 func (a *app) keyFlag(cmd *cobra.Command, key *string) {
-	cmd.Flags().StringVar(key, "key", "", "`id` of the key, as fob list shows it (default: the only one, or the one that is touched)")
+	cmd.Flags().StringVar(key, "key", "", "`id` or serial number of the key, as fob list shows it, or an AAGUID or \"emulated\" for keys of that kind (default: the only one, or the one that is touched)")
 	// The only error is that the flag does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("key", a.completeKeys)
 }

@@ -19,6 +19,9 @@ type Key struct {
 	Busy *Holder `json:"busy,omitempty"`
 }
 
+// KeyEmulated names, in a request, any emulated key.
+const KeyEmulated = "emulated"
+
 // ListRequest asks for all keys.
 type ListRequest struct{}
 
@@ -28,7 +31,8 @@ type ListResult struct {
 }
 
 // KeyRequest names a key, by its id or its serial number; an empty name is the only one,
-// or the one that is touched.
+// or the one that is touched. So it is among the keys of a model, named by its AAGUID, and among the
+// emulated ones, named "emulated". Other requests name keys in the same way.
 type KeyRequest struct {
 	Key string `json:"key,omitempty"`
 	// TimeoutMS bounds the whole operation, in milliseconds; 0 means the daemon's default.
