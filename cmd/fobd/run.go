@@ -49,6 +49,8 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		Mode:       string(scope),
 		Socket:     endpoint.path,
 		Timeout:    cfg.Timeouts.Operation.Duration,
+
+		PromptOrder: cfg.Prompts.Order,
 	})
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ type Config struct {
 	Timeouts Timeouts `toml:"timeouts"`
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
+	Prompts    Prompts    `toml:"prompts"`
 	// HID says whether real keys are used at all.
 	HID bool `toml:"hid"`
 	// StateDir holds what lasts. Empty when the mode gives no place for it: then
@@ -59,6 +60,13 @@ type Timeouts struct {
 	Body Duration `toml:"body"`
 	// Shutdown bounds how long the daemon waits for running requests when it stops.
 	Shutdown Duration `toml:"shutdown"`
+}
+
+// Prompts says who is asked when a person is wanted.
+type Prompts struct {
+	// Order names agents in order of preference, and the program that asks as "requester".
+	// Agents that it does not name come after those it does, the requester last.
+	Order []string `toml:"order"`
 }
 
 // Enterprise says what a site gets that wants enterprise attestation, which can tell single
@@ -108,6 +116,7 @@ func Defaults(s Scope) Config {
 			Shutdown:  Duration{10 * time.Second},
 		},
 		Enterprise: Enterprise{RPIDs: []string{}},
+		Prompts:    Prompts{Order: []string{}},
 		HID:        true,
 		StateDir:   s.StateDir(),
 	}

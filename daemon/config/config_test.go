@@ -47,6 +47,8 @@ shutdown = "4s"
 [enterprise-attestation]
 vendor = true
 rp-ids = ["corp.example"]
+[prompts]
+order = ["notify", "requester"]
 [[emulate]]
 name = "a"
 profile = "fido2.1"
@@ -76,6 +78,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Operation: span(2 * time.Minute), Body: span(3 * time.Second), Shutdown: span(4 * time.Second),
 		},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
+		Prompts:    config.Prompts{Order: []string{"notify", "requester"}},
 		StateDir:   "/s", Trace: "/t",
 		Emulate: []config.Emulate{{
 			Profile: config.Profile{Value: "fido2.1"}, Faults: []string{"bad-signature"},

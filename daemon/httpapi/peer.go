@@ -76,8 +76,9 @@ func peer(c net.Conn) (policy.Actor, error) {
 	// A peer outside our pid namespace has the number 0.
 	if who.PID > 0 {
 		who.Program, who.Exe = program(who.PID)
+		who.Session = session(who.PID)
 		if pidfd >= 0 && !alive(pidfd) {
-			who.Program, who.Exe = "", ""
+			who.Program, who.Exe, who.Session = "", "", ""
 		}
 	}
 	return who, nil
@@ -92,6 +93,29 @@ func program(pid int) (comm, exe string) {
 	}
 	exe, _ = os.Readlink(dir + "/exe")
 	return comm, strings.ToValidUTF8(exe, "�")
+}
+
+// session is the login session that a process was started in: systemd-logind keeps it in a unit of
+// its own, session-ID.scope (org.freedesktop.login1(5)). Services have none.
+func session(pid int) string {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return ""
+	}
+	return sessionOf(string(data))
+}
+
+func sessionOf(cgroups string) string {
+	for line := range strings.Lines(cgroups) {
+		for dir := range strings.SplitSeq(strings.TrimSuffix(line, "\n"), "/") {
+			if rest, ok := strings.CutPrefix(dir, "session-"); ok {
+				if id, ok := strings.CutSuffix(rest, ".scope"); ok && id != "" {
+					return strings.ToValidUTF8(id, "")
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // alive reports whether the process behind a pidfd still runs, so that what was read
