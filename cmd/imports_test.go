@@ -75,6 +75,10 @@ func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
 			name: "a front end knows no other one and no key", who: []string{"daemon/httpapi"}, directly: true,
 			never: []string{"daemon/dbusapi", "daemon/client", "ctap2", "hid", "tokens"},
 		},
+		{
+			name: "D-Bus knows no other front end and no key", who: []string{"daemon/dbusapi"}, directly: true,
+			never: []string{"daemon/httpapi", "daemon/client", "ctap2", "hid", "tokens"},
+		},
 		{name: "the client knows the interface only", who: []string{"daemon/client"}, never: []string{"ctap2", "u2f", "hid", "tokens", "cmd", "=daemon", "daemon/policy", "daemon/httpapi"}},
 		{name: "fob is a client of the socket", who: []string{"cmd/fob"}, never: []string{"ctap2", "u2f", "hid", "tokens", "=daemon", "daemon/policy", "daemon/httpapi", "daemon/config"}},
 	}
@@ -140,7 +144,7 @@ func TestOneRoomOwnsAModule(t *testing.T) {
 		"github.com/fxamacker/cbor/v2":         {"ctap2"},
 		"github.com/karalabe/hid":              {"hid"},
 		"github.com/go-webauthn/webauthn":      {"daemon/relyingparty"},
-		"github.com/godbus/dbus/v5":            {"daemon/dbusapi"},
+		"github.com/godbus/dbus/v5":            {"daemon/dbusapi", "cmd/internal/notify"},
 		"github.com/getkin/kin-openapi":        {"daemon/httpapi"},
 		"github.com/pelletier/go-toml/v2":      {"daemon/config"},
 		"github.com/coreos/go-systemd/v22":     {"cmd/fobd"},

@@ -90,6 +90,7 @@ func (l *lab) confirmed(t *testing.T, who policy.Actor, ui daemon.UI) *later {
 		r.result, r.err = l.engine.Do(ctx, who, api.OpConfigLongTouch, decoder(api.ConfigLongTouchRequest{Key: added.Key.Key}), ui)
 	}()
 	time.Sleep(time.Second)
+	l.settle()
 	return r
 }
 

@@ -84,7 +84,11 @@ func TestClassifyCTAP2(t *testing.T) {
 // What two decoders could read in different ways goes to no key.
 func TestClassifyRefuses(t *testing.T) {
 	for _, message := range [][]byte{
-		nil, {1}, {4, 0xA0}, {6, 0xA0}, {6, 0xFF},
+		nil,
+		{1},
+		{4, 0xA0},
+		{6, 0xA0},
+		{6, 0xFF},
 		{2, 0xA3, 1, 0x61, 'a', 1, 0x61, 'b', 2, 0x40}, // rpId twice
 	} {
 		var status ctap2.Status
