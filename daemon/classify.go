@@ -28,6 +28,15 @@ type rawAction struct {
 
 func rawRow(name string) rawAction { return rawAction{Operation: name, Scope: table[name].Scope} }
 
+// changesInfo says whether the key may give another answer to getInfo afterwards (CTAP 2.3, section 6.4).
+func (a rawAction) changesInfo() bool {
+	switch a.Operation {
+	case api.OpPINStatus, api.OpInfo, api.OpTouch, api.OpCredentialList, api.OpFingerprintList, api.OpBlobGet:
+		return false
+	}
+	return true
+}
+
 // classifyCBOR says what a CTAP2 request amounts to. It refuses with a [ctap2.Status] what is not one, or
 // could be read in two ways: a key must not see another request in it than the policy did.
 func classifyCBOR(request []byte) (a rawAction, err error) {
