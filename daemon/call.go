@@ -25,6 +25,8 @@ type call struct {
 	// deadline is when the operation gives up; explicit that the request said so.
 	deadline time.Time
 	explicit bool
+	// whole is the operation's context without the deadline, for what goes on after it.
+	whole context.Context
 	// rpID and purpose are shown in prompts.
 	rpID, purpose string
 
@@ -84,7 +86,7 @@ func (c *call) limit(ctx context.Context, timeout time.Duration) (context.Contex
 	default:
 		timeout = c.e.cfg.Timeout
 	}
-	c.deadline = c.began.Add(timeout)
+	c.deadline, c.whole = c.began.Add(timeout), ctx
 	ctx, cancel := context.WithDeadlineCause(ctx, c.deadline, errDeadline)
 	return ctx, cancel, nil
 }

@@ -59,6 +59,8 @@ type Config struct {
 	PromptOrder []string
 	// Enterprise says which sites get enterprise attestation; the zero value: none.
 	Enterprise Enterprise
+	// Foreign tells, as events, of touches that programs outside the daemon wait for.
+	Foreign bool
 	// Channel holds the times that keys are allowed for an answer.
 	Channel ctaphid.Config
 }
@@ -84,6 +86,7 @@ type Engine struct {
 	arbiter  arbiter
 	events   broadcaster
 	emulated emulator
+	leases   leases
 	started  time.Time
 
 	// stopping ends, with errShuttingDown as its cause, when Run's context does.
@@ -128,8 +131,13 @@ func New(cfg Config) (*Engine, error) {
 // cancelled on the key, and when the last one has ended and the emulated keys are switched
 // off, Run returns nil. It must be called once.
 func (e *Engine) Run(ctx context.Context) error {
+	var foreign sync.WaitGroup
+	if e.cfg.Foreign {
+		foreign.Go(func() { e.watchForeign(ctx) })
+	}
 	// It returns when ctx ends, for no other reason.
 	_ = e.keys.Run(ctx)
+	foreign.Wait()
 	e.mu.Lock()
 	e.stopped = true
 	if e.running == 0 {

@@ -22,7 +22,8 @@ type broadcaster struct {
 	mu          sync.Mutex // guards what follows
 	keys        map[string]api.Key
 	prompts     map[string]api.Prompt
-	order       []string // ids of prompts, oldest first
+	order       []string              // ids of prompts, oldest first
+	touches     map[string]api.Holder // by key: who outside waits for a touch
 	subscribers map[*subscriber]struct{}
 }
 
@@ -48,6 +49,7 @@ func (b *broadcaster) key(change tokens.Event) {
 		b.tell(api.Event{Type: api.EventAttached, Key: &key})
 		return
 	}
+	b.endForeign(key.ID)
 	delete(b.keys, key.ID)
 	b.tell(api.Event{Type: api.EventDetached, Key: &key})
 }
@@ -121,6 +123,9 @@ func (b *broadcaster) subscribe() *subscriber {
 	}
 	for _, id := range b.order {
 		add(promptEvent(api.EventPrompt, b.prompts[id]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.touches)) {
+		add(foreignEvent(api.EventForeign, b.keys[id], b.touches[id]))
 	}
 	add(api.Event{Type: api.EventReady})
 	s.news <- struct{}{}

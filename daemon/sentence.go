@@ -31,6 +31,8 @@ func (c *call) sentence(p *api.Prompt) string {
 		return fmt.Sprintf("Enter the PIN of %s%s", key, why)
 	case api.PromptNewPIN:
 		return fmt.Sprintf("Enter a new PIN for %s%s", key, why)
+	case api.PromptLease:
+		return fmt.Sprintf("%s has %s for itself", asker(p), key) + purposeOf(p)
 	case api.PromptSample:
 		return fmt.Sprintf("Touch the sensor of %s with the finger that it is to know%s", key, why)
 	case api.PromptChoose:
@@ -57,6 +59,8 @@ func (c *call) why(p *api.Prompt) string {
 		s += "to sign in to " + p.RPID
 	case api.OpTouch:
 		s += "a touch"
+	case api.OpLease:
+		s += "it for itself"
 	case api.OpReset:
 		s += "to erase it"
 	case api.OpCredentialList, api.OpCredentialShow:
@@ -76,10 +80,15 @@ func (c *call) why(p *api.Prompt) string {
 	default:
 		s += c.op.Name
 	}
-	if p.Purpose != "" {
-		s += " (" + p.Purpose + ")"
+	return s + purposeOf(p)
+}
+
+// purposeOf is what the program gave as its purpose.
+func purposeOf(p *api.Prompt) string {
+	if p.Purpose == "" {
+		return ""
 	}
-	return s
+	return " (" + p.Purpose + ")"
 }
 
 // printable drops what a terminal or a dialogue could take for more than text.

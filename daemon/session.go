@@ -54,7 +54,7 @@ func (c *call) open(ctx context.Context, k *tokens.Key, busy func()) (*session, 
 		return nil, w.explain(err)
 	}
 	conn, err := c.e.keys.Open(ctx, k, func(h hid.Holder) {
-		w.wait(place{Holder: api.Holder{Program: h.Program, PID: h.PID, Outside: true}})
+		w.wait(place{Holder: outsider(h)})
 	})
 	if err != nil {
 		release()

@@ -25,6 +25,9 @@ type LinuxBusConfig struct {
 	// Open opens a device node for reading and writing, non-blocking. Nil means to
 	// open it and to insist that it is the character device that sysfs names.
 	Open func(path string) (*os.File, error)
+	// Listen opens a device node for reading only, non-blocking. Nil means Open, and where that
+	// is nil, too, to open it as is said there.
+	Listen func(path string) (*os.File, error)
 	// Log gets a line for a device that is ignored, and why. Nil means none.
 	Log *slog.Logger
 }
@@ -39,7 +42,8 @@ type LinuxBus struct {
 	sysRoot, devRoot, procRoot, runRoot string
 
 	open   func(path string) (*os.File, error)
-	real   bool // open is our own
+	quiet  func(path string) (*os.File, error) // for listening only
+	real   bool                                // open is our own
 	log    *slog.Logger
 	listen func() (ueventConn, error)
 }
@@ -52,16 +56,28 @@ func NewLinuxBus(config LinuxBusConfig) *LinuxBus {
 		procRoot: cmp.Or(config.ProcRoot, "/proc"),
 		runRoot:  cmp.Or(config.RunRoot, "/run"),
 		open:     config.Open,
+		quiet:    config.Listen,
 		log:      cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
 	}
 	b.listen = func() (ueventConn, error) { return listenUevents(b.runRoot) }
 	if b.open == nil {
 		b.real = true
-		b.open = func(path string) (*os.File, error) {
-			return os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
-		}
+		b.open = opener(os.O_RDWR)
+	}
+	switch {
+	case b.quiet != nil:
+	case b.real:
+		b.quiet = opener(os.O_RDONLY)
+	default:
+		b.quiet = b.open
 	}
 	return b
+}
+
+func opener(mode int) func(string) (*os.File, error) {
+	return func(path string) (*os.File, error) {
+		return os.OpenFile(path, mode|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	}
 }
 
 // Devices implements [Bus]. It needs no access to the devices themselves.
@@ -148,15 +164,10 @@ func (b *LinuxBus) Open(ctx context.Context, id string, waiting func(Holder)) (D
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	nodes, err := b.scan()
+	node, err := b.find(id)
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(nodes, func(n hidrawNode) bool { return n.info.ID == id })
-	if at < 0 {
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
-	}
-	node := nodes[at]
 	file, err := b.take(ctx, node, waiting)
 	if err != nil {
 		return nil, err
@@ -164,12 +175,25 @@ func (b *LinuxBus) Open(ctx context.Context, id string, waiting func(Holder)) (D
 	return newHidrawDevice(file, node.info.InputSize, node.info.OutputSize), nil
 }
 
+// find looks up an attached device.
+func (b *LinuxBus) find(id string) (hidrawNode, error) {
+	nodes, err := b.scan()
+	if err != nil {
+		return hidrawNode{}, err
+	}
+	at := slices.IndexFunc(nodes, func(n hidrawNode) bool { return n.info.ID == id })
+	if at < 0 {
+		return hidrawNode{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	return nodes[at], nil
+}
+
 // take opens and locks a device. Reports of the former holder may be queued in a file
 // that was opened before the lock was free, so after waiting it is opened anew.
 func (b *LinuxBus) take(ctx context.Context, node hidrawNode, waiting func(Holder)) (*os.File, error) {
 	told := tellHolder{tell: waiting}
 	for {
-		file, err := b.openNode(ctx, node)
+		file, err := b.openNode(ctx, node, b.open)
 		if err != nil {
 			return nil, err
 		}
@@ -233,11 +257,11 @@ func (t *tellHolder) holder(h Holder) {
 const permissionGrace = 2 * time.Second
 
 // openNode opens a device's node and makes sure that it is still that device.
-func (b *LinuxBus) openNode(ctx context.Context, node hidrawNode) (*os.File, error) {
+func (b *LinuxBus) openNode(ctx context.Context, node hidrawNode, open func(string) (*os.File, error)) (*os.File, error) {
 	path := node.info.Path
 	limit := time.Now().Add(permissionGrace)
 	for {
-		file, err := b.open(path)
+		file, err := open(path)
 		if err == nil {
 			if err := errors.Join(b.check(node), b.checkNode(node, file)); err != nil {
 				file.Close()

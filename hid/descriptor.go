@@ -20,6 +20,10 @@ const (
 // put in front of the kernel; [Info.Emulated] is true for such a device.
 const EmulatedPhys = "fobd/"
 
+// SharedPhys is the physical path of the virtual key that a fobd shows to programs which do not
+// know it. No [Bus] has it: its requests come back to the real keys. Names of emulated keys have no "+".
+const SharedPhys = EmulatedPhys + "+shared"
+
 // ErrDescriptor says that a report descriptor is malformed or beyond all measure.
 var ErrDescriptor = errors.New("hid: bad report descriptor")
 

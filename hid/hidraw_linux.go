@@ -123,7 +123,14 @@ func (d *hidrawDevice) explain(verb string, err error) error {
 		return errClosed
 	default:
 	}
+	return explainKernel(verb, err)
+}
+
+// explainKernel turns the errors of a file of hidraw into those of this package.
+func explainKernel(verb string, err error) error {
 	switch {
+	case errors.Is(err, os.ErrClosed):
+		return errClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errDeadline
 	case errors.Is(err, unix.ETIMEDOUT):

@@ -26,6 +26,8 @@ type memoryEntry struct {
 	holder  *memoryDevice // nil while nobody has it, or while it is being connected
 	taken   bool
 	waiting []chan struct{} // each closed when it is its turn
+	ears    map[*memoryEar]bool
+	heard   atomic.Bool // there are ears
 }
 
 // NewMemoryBus returns a bus without devices.
@@ -68,6 +70,9 @@ func (b *MemoryBus) Detach(id string) {
 	delete(b.devices, id)
 	close(entry.gone)
 	holder := entry.holder
+	for ear := range entry.ears {
+		ear.queue.closeWriter(ErrGone, ErrGone)
+	}
 	b.changed()
 	b.mu.Unlock()
 	if holder != nil {
@@ -166,7 +171,11 @@ func (b *MemoryBus) Open(ctx context.Context, id string, waiting func(Holder)) (
 		b.release(entry)
 		return nil, fmt.Errorf("hid: open %s: %w", id, err)
 	}
-	device := &memoryDevice{Device: inner, release: func() { b.release(entry) }}
+	device := &memoryDevice{
+		Device:  inner,
+		release: func() { b.release(entry) },
+		hear:    func(report []byte) { b.hear(entry, report) },
+	}
 	b.mu.Lock()
 	attached := b.devices[id] == entry
 	if attached {
@@ -221,6 +230,7 @@ func (b *MemoryBus) release(entry *memoryEntry) {
 type memoryDevice struct {
 	Device
 	release   func()
+	hear      func(report []byte) // for who listens
 	once      sync.Once
 	closed    atomic.Bool // by its user
 	unplugged atomic.Bool
@@ -228,6 +238,9 @@ type memoryDevice struct {
 
 func (d *memoryDevice) Read(report []byte) (int, error) {
 	n, err := d.Device.Read(report)
+	if err == nil {
+		d.hear(report[:n])
+	}
 	return n, d.explain(err)
 }
 

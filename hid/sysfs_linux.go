@@ -23,8 +23,9 @@ const maxText = 128
 
 // hidrawNode is a FIDO device as sysfs shows it.
 type hidrawNode struct {
-	info Info
-	name string // "hidraw3"
+	shared bool // the virtual key of a fobd
+	info   Info
+	name   string // "hidraw3"
 	// instance is the name of the kernel's HID device, "0003:1050:0407.0004". Its
 	// last part counts up from boot, so no two devices ever have the same.
 	instance string
@@ -107,7 +108,7 @@ func (b *LinuxBus) examine(name string) (hidrawNode, bool, error) {
 		return hidrawNode{}, false, err
 	}
 	node.locate(dir, b.sysRoot)
-	return node, true, nil
+	return node, !node.shared, nil
 }
 
 // describe reads the HID device's uevent file.
@@ -125,6 +126,7 @@ func (n *hidrawNode) describe(dir string) error {
 	n.info.Product = plainText(properties["HID_NAME"])
 	n.info.Serial = plainText(properties["HID_UNIQ"])
 	n.info.Emulated = strings.HasPrefix(properties["HID_PHYS"], EmulatedPhys)
+	n.shared = properties["HID_PHYS"] == SharedPhys
 	n.info.ID = "hid-" + n.instance
 	// HID_ID is bus:vendor:product in 4, 8 and 8 hexadecimal digits.
 	parts := strings.Split(properties["HID_ID"], ":")

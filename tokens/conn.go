@@ -30,7 +30,9 @@ type Conn struct {
 func (r *Registry) connect(ctx context.Context, k *Key, dev hid.Device) (*Conn, error) {
 	c := &Conn{key: k, close: sync.OnceValue(dev.Close)}
 	c.stop = context.AfterFunc(k.here, func() { _ = c.close() })
-	ch, err := r.cfg.Channel.Open(ctx, dev)
+	cfg := r.cfg.Channel
+	cfg.Own = &k.own
+	ch, err := cfg.Open(ctx, dev)
 	if err != nil {
 		c.stop()
 		return nil, err

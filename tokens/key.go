@@ -17,6 +17,8 @@ type Key struct {
 	// here ends, with [hid.ErrGone] as its cause, when the key is pulled out.
 	here context.Context
 	gone context.CancelCauseFunc
+	// own are the channels that Conns have on the key.
+	own ctaphid.Own
 
 	mu      sync.Mutex // guards what follows
 	init    *ctaphid.InitResponse
@@ -34,6 +36,9 @@ func (k *Key) ID() string { return k.info.ID }
 
 // Device describes the key's HID device.
 func (k *Key) Device() hid.Info { return k.info }
+
+// On says whether the key is on a bus.
+func (k *Key) On(bus hid.Bus) bool { return k.bus == bus }
 
 // Name is a name for people: manufacturer and product, or as much as is known.
 func (k *Key) Name() string { return name(k.info) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os/exec"
 
 	"github.com/fobd/fobd/daemon/api"
 )
@@ -59,9 +60,12 @@ var exits = map[api.Code]int{
 func exitOf(err error) int {
 	var usage *usageError
 	var answer *api.Error
+	var child *exec.ExitError
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &child) && child.ExitCode() > 0:
+		return child.ExitCode()
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &answer):

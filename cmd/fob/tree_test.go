@@ -52,6 +52,9 @@ func scriptUses(t *testing.T, root *cobra.Command) map[string]bool {
 			}
 			uses[cmd.CommandPath()] = true
 			for _, w := range words[at+1:] {
+				if w == "--" {
+					break // what follows is another program's
+				}
 				if strings.HasPrefix(w, "--") {
 					name, _, _ := strings.Cut(w, "=")
 					uses[cmd.CommandPath()+" "+name] = true

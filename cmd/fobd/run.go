@@ -21,7 +21,7 @@ import (
 // run is the daemon's life: it returns nil after ctx has ended and everything has stopped.
 func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error) {
 	log := newLog(cfg.Log)
-	if err := harden(); err != nil {
+	if err := errors.Join(harden(), exposeCheck(cfg.Expose)); err != nil {
 		return err
 	}
 	endpoint, err := listen(ctx, cfg.Socket, scope, log)
@@ -71,6 +71,9 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		return errors.Join(err, parts.wait())
 	}
 	parts.run(func() error { return front.Serve(ctx, endpoint) })
+	if cfg.Expose.Enabled {
+		parts.run(func() error { return expose(ctx, engine, cfg.Expose, scope, log) })
+	}
 	parts.run(func() error { return watchdog(ctx, engine, log) })
 	notify(log, "READY=1")
 	log.Info("ready", "version", version, "mode", scope, "socket", endpoint.path, "emulated", len(cfg.Emulate))

@@ -75,3 +75,9 @@ type Lease struct {
 	Purpose string `json:"purpose,omitempty"`
 	Expires string `json:"expires"` // RFC 3339
 }
+
+// LeaseReportsRequest asks for a lease as a file descriptor: POST /v1/lease-reports, whose answer carries
+// it by SCM_RIGHTS. It is a socket of type SEQPACKET, and a packet is a report of 64 bytes of CTAPHID.
+type LeaseReportsRequest struct {
+	Lease string `json:"lease"`
+}

@@ -25,6 +25,7 @@ type Config struct {
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
 	Prompts    Prompts    `toml:"prompts"`
+	Expose     Expose     `toml:"expose"`
 	// HID says whether real keys are used at all.
 	HID bool `toml:"hid"`
 	// StateDir holds what lasts. Empty when the mode gives no place for it: then
@@ -60,6 +61,17 @@ type Timeouts struct {
 	Body Duration `toml:"body"`
 	// Shutdown bounds how long the daemon waits for running requests when it stops.
 	Shutdown Duration `toml:"shutdown"`
+}
+
+// Expose says whether programs that do not know fobd see a virtual key, which shares the real ones.
+type Expose struct {
+	Enabled bool `toml:"enabled"`
+	// Key names the key that the virtual one is like, by its id or serial number; empty for any.
+	Key string `toml:"key"`
+	// VendorID and ProductID are the virtual key's USB numbers; both 0 for fobd's own. Browsers in
+	// snaps allow the numbers of some vendors only.
+	VendorID  uint16 `toml:"vendor-id"`
+	ProductID uint16 `toml:"product-id"`
 }
 
 // Prompts says who is asked when a person is wanted.

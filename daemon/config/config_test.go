@@ -49,6 +49,11 @@ vendor = true
 rp-ids = ["corp.example"]
 [prompts]
 order = ["notify", "requester"]
+[expose]
+enabled = true
+key = "1234"
+vendor-id = 0x1050
+product-id = 0x0407
 [[emulate]]
 name = "a"
 profile = "fido2.1"
@@ -79,6 +84,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Prompts:    config.Prompts{Order: []string{"notify", "requester"}},
+		Expose:     config.Expose{Enabled: true, Key: "1234", VendorID: 0x1050, ProductID: 0x0407},
 		StateDir:   "/s", Trace: "/t",
 		Emulate: []config.Emulate{{
 			Profile: config.Profile{Value: "fido2.1"}, Faults: []string{"bad-signature"},

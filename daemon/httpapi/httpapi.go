@@ -8,6 +8,7 @@
 //	DELETE /v1/prompts/{id}   the person gives up
 //	GET    /v1/prompts        the prompts of a user's operations, as NDJSON, for agents
 //	GET    /v1/events         what changes, as NDJSON
+//	POST   /v1/lease-reports  a lease as a file descriptor
 //	GET    /v1/openapi.json   all of this, for machines
 //
 // No operation has code of its own here: names, request and result types come from the
@@ -20,6 +21,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -36,13 +38,11 @@ type Engine interface {
 	UI(who policy.Actor, show func(api.Prompt) (withdraw func())) *daemon.Screen
 	Answer(who policy.Actor, id string, body []byte, giveUp bool) error
 	Agent(ctx context.Context, who policy.Actor, about api.Agent, send func(api.Line) error) error
+	LeaseReports(who policy.Actor, lease string) (*os.File, error)
 }
 
-// Limits that a request meets. They are far above what an honest one needs.
-const (
-	maxDepth  = 32  // nesting of JSON
-	maxAnswer = 255 // bytes of an answer to a prompt; a PIN has at most 63 (CTAP 2.2, section 6.5.1)
-)
+// maxAnswer is far above what an honest answer needs.
+const maxAnswer = 255 // bytes of an answer to a prompt; a PIN has at most 63 (CTAP 2.2, section 6.5.1)
 
 // Config is how a [Handler] is made. Zero members have defaults.
 type Config struct {
@@ -103,6 +103,7 @@ const about = `This is fobd, which shares the security keys of this machine amon
 POST /v1/<operation>    with a JSON body; Accept: application/x-ndjson streams prompts
 GET  /v1/events         what changes, a JSON value a line
 GET  /v1/prompts        prompts, for a program that shows them: ?name=NAME&kinds=KIND,KIND
+POST /v1/lease-reports  a lease as a file descriptor that carries CTAPHID
 GET  /v1/openapi.json   the whole interface
 
 The command line for all of it is fob(1).
@@ -140,6 +141,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/v1/openapi.json":
 		if allow(w, r, http.MethodGet) {
 			h.describe(w)
+		}
+	case path == "/v1/lease-reports":
+		if allow(w, r, http.MethodPost) {
+			h.leaseReports(w, r, who)
 		}
 	case strings.HasPrefix(path, "/v1/prompts/"):
 		if allow(w, r, http.MethodPost, http.MethodDelete) {

@@ -66,6 +66,15 @@ func describe(operations []daemon.Operation) object {
 			"default": problem,
 		},
 	}}
+	paths["/v1/lease-reports"] = object{"post": object{
+		"operationId": "lease-reports",
+		"summary":     "Take a lease as a file descriptor, a socket of type SEQPACKET whose packets are reports of CTAPHID; it comes with the answer by SCM_RIGHTS",
+		"requestBody": object{"required": true, "content": content(typeJSON, s.of(api.LeaseReportsRequest{}, true))},
+		"responses": object{
+			"200":     object{"description": "handed over; the connection is then closed"},
+			"default": problem,
+		},
+	}}
 	paths["/v1/openapi.json"] = object{"get": object{
 		"operationId": "openapi", "summary": "Describe this interface",
 		"responses": object{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/internal/frontend"
 	"github.com/fobd/fobd/daemon/policy"
 )
 
@@ -38,7 +39,7 @@ func (h *Handler) operate(w http.ResponseWriter, r *http.Request, who policy.Act
 		h.stream(w, r, who, op, body)
 		return
 	}
-	result, err := h.engine.Do(r.Context(), who, op.Name, decoder(body), noUI{})
+	result, err := h.engine.Do(r.Context(), who, op.Name, frontend.Decoder(body), noUI{})
 	if err != nil {
 		fail(w, daemon.ErrorOf(err))
 		return
@@ -55,7 +56,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, who policy.Acto
 		s.line(api.Line{Prompt: &p})
 		return func() { s.line(api.Line{Withdrawn: p.ID}) }
 	})
-	result, err := h.engine.Do(ctx, who, op.Name, decoder(body), ui)
+	result, err := h.engine.Do(ctx, who, op.Name, frontend.Decoder(body), ui)
 	ui.Close()
 	if err != nil {
 		s.end(api.Line{Error: daemon.ErrorOf(err)})

@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/internal/frontend"
 )
 
 // statusCancelled is what proxies and logs commonly use for a request that its own
@@ -83,10 +83,5 @@ func send(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(data)
 }
 
-// quote shows something from a request in a message: quoted, and not too much of it.
-func quote(s string) string {
-	if len(s) > 64 {
-		s = strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return strconv.QuoteToGraphic(s)
-}
+// quote shows something from a request in a message.
+func quote(s string) string { return frontend.Quote(s) }

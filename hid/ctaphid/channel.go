@@ -25,6 +25,9 @@ type Config struct {
 	// CancelTimeout is how long a cancelled key may take for its final answer,
 	// and after that for an answer to INIT. 0 means [DefaultCancelTimeout].
 	CancelTimeout time.Duration
+	// Own, if not nil, is told which channels on the key are this program's, for a
+	// [Sniffer].
+	Own *Own
 }
 
 // Channel is a channel on a key, the client's side of CTAPHID.
@@ -201,6 +204,7 @@ func (c *Channel) sync(ctx context.Context) error {
 	var nonce [nonceSize]byte
 	// rand.Read never fails.
 	_, _ = rand.Read(nonce[:])
+	c.cfg.Own.addNonce(nonce)
 	answer, err := c.exchange(ctx, &exchange{cid: c.init.CID, cmd: CmdInit, payload: nonce[:]})
 	if c.init.CID != BroadcastCID && errors.Is(err, ErrInvalidChannel) {
 		// The key has given our channel to others, or was switched off.
@@ -217,6 +221,7 @@ func (c *Channel) sync(ctx context.Context) error {
 	if c.init.CID != BroadcastCID && c.init.CID != r.CID {
 		return &CommandError{Command: CmdInit, Err: fmt.Errorf("%w: INIT on channel %08x gives channel %08x", ErrMalformed, c.init.CID, r.CID)}
 	}
+	c.cfg.Own.addChannel(r.CID)
 	c.init = r
 	c.ready = true
 	return nil

@@ -196,6 +196,11 @@ func (k *emulated) must(line string) {
 // node waits for the kernel's device node, which udev gives to group fobd, and returns its path.
 func (k *emulated) node() string {
 	k.t.Helper()
+	return keyNode(k.t)
+}
+
+func keyNode(t *testing.T) string {
+	t.Helper()
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		nodes, _ := filepath.Glob("/dev/hidraw*")
 		if len(nodes) == 0 {
@@ -205,7 +210,7 @@ func (k *emulated) node() string {
 			return nodes[0]
 		}
 	}
-	k.t.Fatal("no /dev/hidraw node with mode 0660")
+	t.Fatal("no /dev/hidraw node with mode 0660")
 	return ""
 }
 
@@ -373,20 +378,25 @@ func TestFido2TokenListsAndDescribesTheKey(t *testing.T) {
 // libfido2 makes and verifies a credential and an assertion with libfido2's tools.
 func libfido2(t *testing.T, k *emulated, flags ...string) {
 	t.Helper()
+	libfido2At(t, k.node(), flags...)
+}
+
+func libfido2At(t *testing.T, node string, flags ...string) {
+	t.Helper()
 	dir := t.TempDir()
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))
 		return base64.StdEncoding.EncodeToString(sum[:])
 	}
 	user := base64.StdEncoding.EncodeToString([]byte("alice"))
-	made := run(t, hash("create")+"\nexample.org\nalice\n"+user+"\n", "fido2-cred", append(append([]string{"-M"}, flags...), k.node())...)
+	made := run(t, hash("create")+"\nexample.org\nalice\n"+user+"\n", "fido2-cred", append(append([]string{"-M"}, flags...), node)...)
 	verified := run(t, made, "fido2-cred", "-V")
 	id, key, _ := strings.Cut(verified, "\n")
 	keyPath := filepath.Join(dir, "key.pem")
 	if err := os.WriteFile(keyPath, []byte(key), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got := run(t, hash("get")+"\nexample.org\n"+id+"\n", "fido2-assert", append(append([]string{"-G"}, flags...), k.node())...)
+	got := run(t, hash("get")+"\nexample.org\n"+id+"\n", "fido2-assert", append(append([]string{"-G"}, flags...), node)...)
 	run(t, got, "fido2-assert", "-V", keyPath, "es256")
 	tampered := strings.Replace(got, hash("get"), hash("other"), 1)
 	if stdout, _, err := try(t, tampered, "fido2-assert", "-V", keyPath, "es256"); err == nil {
@@ -491,26 +501,32 @@ func TestSSHKeygenSignsAndVerifies(t *testing.T) {
 	for _, kind := range []string{"ecdsa-sk", "ed25519-sk"} {
 		t.Run(kind, func(t *testing.T) {
 			startKey(t)
-			path := sshKey(t, kind)
-			dir := filepath.Dir(path)
-			public, err := os.ReadFile(path + ".pub")
-			if err != nil {
-				t.Fatal(err)
-			}
-			allowed := filepath.Join(dir, "allowed")
-			if err := os.WriteFile(allowed, append([]byte("alice "), public...), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			signature := run(t, "the message", "ssh-keygen", "-Y", "sign", "-n", "file", "-f", path)
-			signed := filepath.Join(dir, "signature")
-			if err := os.WriteFile(signed, []byte(signature), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			run(t, "the message", "ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "alice", "-n", "file", "-s", signed)
-			if _, _, err := try(t, "another", "ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "alice", "-n", "file", "-s", signed); err == nil {
-				t.Error("ssh-keygen verifies a signature over another message")
-			}
+			sshSigns(t, kind)
 		})
+	}
+}
+
+// sshSigns has ssh-keygen make a key, sign with it and verify that.
+func sshSigns(t *testing.T, kind string) {
+	t.Helper()
+	path := sshKey(t, kind)
+	dir := filepath.Dir(path)
+	public, err := os.ReadFile(path + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := filepath.Join(dir, "allowed")
+	if err := os.WriteFile(allowed, append([]byte("alice "), public...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signature := run(t, "the message", "ssh-keygen", "-Y", "sign", "-n", "file", "-f", path)
+	signed := filepath.Join(dir, "signature")
+	if err := os.WriteFile(signed, []byte(signature), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "the message", "ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "alice", "-n", "file", "-s", signed)
+	if _, _, err := try(t, "another", "ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "alice", "-n", "file", "-s", signed); err == nil {
+		t.Error("ssh-keygen verifies a signature over another message")
 	}
 }
 

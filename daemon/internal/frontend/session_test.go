@@ -1,4 +1,4 @@
-package httpapi
+package frontend
 
 import "testing"
 

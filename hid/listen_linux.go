@@ -1,0 +1,133 @@
+package hid
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+var _ Listener = (*LinuxBus)(nil)
+
+// Listen implements [Listener]: hidraw gives every input report to all who have the node
+// open. It takes no lock.
+func (b *LinuxBus) Listen(ctx context.Context, id string) (Ear, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	node, err := b.find(id)
+	if err != nil {
+		return nil, err
+	}
+	file, err := b.openNode(ctx, node, b.quiet)
+	if err != nil {
+		return nil, err
+	}
+	return &hidrawEar{file, node.info.InputSize}, nil
+}
+
+// hidrawEar reads through the runtime poller: no thread waits, and nothing wakes up before
+// there is a report.
+type hidrawEar struct {
+	file  *os.File
+	input int
+}
+
+func (e *hidrawEar) Read(report []byte) (int, error) {
+	if len(report) < e.input {
+		return 0, errShortBuffer
+	}
+	n, err := e.file.Read(report[:e.input])
+	switch {
+	case err != nil:
+		return 0, explainKernel("read", err)
+	case n != e.input:
+		return 0, sizeError(n, e.input)
+	}
+	return n, nil
+}
+
+func (e *hidrawEar) SetReadDeadline(t time.Time) error {
+	if err := e.file.SetReadDeadline(t); err != nil {
+		return explainKernel("set deadline", err)
+	}
+	return nil
+}
+
+func (e *hidrawEar) ReportSize() int { return e.input }
+
+func (e *hidrawEar) Close() error {
+	if err := e.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return explainKernel("close", err)
+	}
+	return nil
+}
+
+// Holder implements [Listener]. Programs on libfido2 are in the table of locks. Browsers take
+// no lock: they are looked for among those who have the node open, as far as /proc shows
+// that to this user.
+func (b *LinuxBus) Holder(id string) Holder {
+	node, err := b.find(id)
+	if err != nil {
+		return Holder{}
+	}
+	pid := 0
+	if file, err := b.quiet(node.info.Path); err == nil {
+		pid = lockHolder(b.procRoot, file).PID
+		file.Close()
+	}
+	if pid == 0 || pid == os.Getpid() {
+		pid = findOpener(b.procRoot, node.info.Path, os.Getpid())
+	}
+	if pid == 0 {
+		return Holder{}
+	}
+	return Holder{PID: pid, Program: textAttribute(filepath.Join(b.procRoot, strconv.Itoa(pid)), "comm")}
+}
+
+// findOpener returns the number of the process that has a node open for writing, other than
+// self, and 0 if there is none, or several of which it is not known who it is.
+func findOpener(procRoot, path string, self int) int {
+	processes, err := os.Open(procRoot)
+	if err != nil {
+		return 0
+	}
+	defer processes.Close()
+	names, _ := processes.Readdirnames(-1) // what was read before an error counts
+	found := 0
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == self || !writes(filepath.Join(procRoot, name, "fd"), path) {
+			continue
+		}
+		if found != 0 {
+			return 0
+		}
+		found = pid
+	}
+	return found
+}
+
+// writes says whether one of the descriptors in a folder of /proc is of path and for
+// writing. Who only listens, as we do, is not who waits for a touch.
+func writes(dir, path string) bool {
+	fds, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer fds.Close()
+	names, _ := fds.Readdirnames(-1)
+	for _, name := range names {
+		link := filepath.Join(dir, name)
+		if target, err := os.Readlink(link); err != nil || target != path {
+			continue
+		}
+		// The permissions of the link are those of the descriptor (proc_pid_fd(5)).
+		if info, err := os.Lstat(link); err == nil && info.Mode()&0o200 != 0 {
+			return true
+		}
+	}
+	return false
+}
