@@ -155,6 +155,7 @@ func TestOperationsAreSortedAndWhole(t *testing.T) {
 		api.OpConfigMinPIN, api.OpConfigLongTouch, api.OpConfigVendor,
 		api.OpEmulateFault, api.OpEmulateClock, api.OpEmulateFinger, api.OpEmulateSnapshot, api.OpEmulateRestore,
 		api.OpEmulateClone, api.OpEmulateImport, api.OpEmulateExport, api.OpEmulateObserve,
+		api.OpLease, api.OpLeaseEnd, api.OpLeaseList, api.OpLeaseSend,
 	}
 	slices.Sort(want)
 	if !slices.Equal(names, want) {

@@ -193,7 +193,6 @@ func (c *call) leaseSend(ctx context.Context, r *api.LeaseSendRequest) (*api.Lea
 	if err != nil {
 		return nil, err
 	}
-	c.took(l.key)
 	m := leaseMessage{who: c.who, body: r.CBOR}
 	if len(r.MSG) > 0 {
 		m.u2f, m.body = true, r.MSG

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -188,6 +189,12 @@ func TestLeaseIsOnesOwn(t *testing.T) {
 			_ = l.engine.Events(watching, alice, func(e api.Event) error { watcher <- e; return nil })
 			close(watcher)
 		}()
+		agent := make(chan api.Line, 100)
+		go func() {
+			_ = l.engine.Agent(watching, alice, api.Agent{Name: "test"}, func(line api.Line) error { agent <- line; return nil })
+			close(agent)
+		}()
+		synctest.Wait()
 		x := l.lease(api.LeaseRequest{Purpose: "to bake a cake"})
 
 		// Nobody else is told its name, and nobody else can use it, not even root.
@@ -229,8 +236,17 @@ func TestLeaseIsOnesOwn(t *testing.T) {
 				}
 			}
 		}
-		if prompts == 0 {
-			t.Error("there were no events of prompts")
+		told := 0
+		for line := range agent {
+			if line.Prompt != nil && line.Prompt.Kind == api.PromptLease {
+				told++
+				if line.Prompt.Lease != "" {
+					t.Errorf("an agent is told the name of the lease: %+v", line.Prompt)
+				}
+			}
+		}
+		if prompts == 0 || told != 1 {
+			t.Errorf("there were %d events of prompts, and an agent was told of %d leases", prompts, told)
 		}
 	})
 }
@@ -408,6 +424,20 @@ func TestLeaseAsksThePolicy(t *testing.T) {
 	})
 }
 
+func TestLeaseOfAnOldKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.soft("k1", softkey.Config{CTAP1Only: true})
+		x := l.lease(api.LeaseRequest{})
+		if v, err := (&u2f.Client{Transport: x}).Version(t.Context()); err != nil || v != "U2F_V2" {
+			t.Errorf("got %q, %v", v, err)
+		}
+		_, err := x.client().GetInfo(t.Context())
+		wantCode(t, err, api.CodeUnsupported)
+		x.release()
+	})
+}
+
 func TestLeaseShowsWhatU2FPollsFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
@@ -432,5 +462,30 @@ func TestLeaseShowsWhatU2FPollsFor(t *testing.T) {
 			t.Errorf("still there: %+v", open)
 		}
 		x.release()
+	})
+}
+
+// The log tells of each message what it amounted to, and no secret.
+func TestLeaseIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := newLab(t, func(cfg *daemon.Config) { cfg.Log = slog.New(slog.NewJSONHandler(&out, nil)) })
+		l.protected(softkey.Config{})
+		x := l.lease(api.LeaseRequest{})
+		out.Reset()
+		if _, err := x.client().MakeCredential(t.Context(), makes()); !errors.Is(err, ctap2.ErrPUATRequired) && err != nil {
+			t.Error(err)
+		}
+		_, _ = x.client().PINToken(t.Context(), ctap2.TokenRequest{Protocol: 2, PIN: []byte("9999"), Permissions: ctap2.PermissionCredentialManagement})
+		x.release()
+		text := out.String()
+		for _, want := range []string{`"operation":"register","result":"ok"`, `"rp":"example.org"`, `"operation":"credential-delete","result":"pin-invalid"`, `"operation":"lease","result":"ok"`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the log does not tell %s:\n%s", want, text)
+			}
+		}
+		if strings.Contains(text, x.id) || strings.Contains(text, "9999") {
+			t.Errorf("the log tells a secret:\n%s", text)
+		}
 	})
 }

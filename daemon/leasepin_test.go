@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/pinuv"
@@ -236,6 +237,55 @@ func TestLeaseRefusesHMACSecret(t *testing.T) {
 		mc.Extensions = &ctap2.MakeCredentialExtensions{HMACSecret: new(true), HMACSecretMC: h.Input}
 		_, err = x.client().MakeCredential(t.Context(), mc)
 		wantCode(t, err, api.CodeUnsupported)
+		x.release()
+	})
+}
+
+func TestLeaseVerifiesThePerson(t *testing.T) {
+	for _, protocol := range protocols {
+		t.Run(protocol.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				l.protected(softkey.Config{Verification: softkey.VerificationGrant, Delay: time.Second, Presence: softkey.PresenceDelay})
+				x := l.lease(api.LeaseRequest{})
+				token, err := x.client().PINToken(t.Context(), ctap2.TokenRequest{Protocol: protocol, Permissions: ctap2.PermissionMakeCredential, RPID: "example.org"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				mc := makes()
+				mc.Authorize(token)
+				made, err := x.client().MakeCredential(t.Context(), mc)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if data, err := ctap2.ParseAuthData(made.AuthData); err != nil || data.Flags&ctap2.FlagUV == 0 {
+					t.Errorf("got %+v, %v", data, err)
+				}
+				if n := len(daemon.LeaseTokens(l.engine, x.id)); n != 2 {
+					t.Errorf("the daemon keeps %d secrets, want a token and its surrogate", n)
+				}
+				x.release()
+			})
+		})
+	}
+}
+
+// A program that asks for tokens for ever has the last ones.
+func TestLeaseTokensAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.protected(softkey.Config{})
+		x := l.lease(api.LeaseRequest{})
+		for range 20 {
+			pinToken(t, x.client(), pinuv.Two, ctap2.PermissionCredentialManagement)
+		}
+		if n := len(daemon.LeaseTokens(l.engine, x.id)); n > 16 {
+			t.Errorf("the daemon keeps %d secrets", n)
+		}
+		token := pinToken(t, x.client(), pinuv.Two, ctap2.PermissionCredentialManagement)
+		if _, err := x.client().CredentialManagement(t.Context(), metadata(token), false); err != nil {
+			t.Error(err)
+		}
 		x.release()
 	})
 }

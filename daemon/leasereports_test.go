@@ -40,7 +40,7 @@ func (p teller) Show(prompt api.Prompt) func() {
 }
 
 // leasedOutside is an engine with an emulated key and a lease on it. Sockets do not live in bubbles.
-func leasedOutside(t *testing.T) (engine *daemon.Engine, id string, ended <-chan error) {
+func leasedOutside(t testing.TB) (engine *daemon.Engine, id string, ended <-chan error) {
 	t.Helper()
 	engine, err := daemon.New(daemon.Config{Rules: policy.Rules{Owner: alice.UID}})
 	if err != nil {
@@ -80,7 +80,7 @@ func endLease(t *testing.T, engine *daemon.Engine, id string) {
 }
 
 // reportsOf is the device that a lease is as a file.
-func reportsOf(t *testing.T, engine *daemon.Engine, id string) (hid.Device, net.Conn) {
+func reportsOf(t testing.TB, engine *daemon.Engine, id string) (hid.Device, net.Conn) {
 	t.Helper()
 	file, err := engine.LeaseReports(alice, id)
 	if err != nil {

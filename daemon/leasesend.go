@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon/api"
@@ -24,12 +25,43 @@ type leaseMessage struct {
 
 // send passes a message to the key and returns the answer. What is not a message is answered as a key
 // would, what the policy forbids with its [*policy.DeniedError]. When ctx or the lease ends, the
-// key is told to stop.
+// key is told to stop. The log and the events tell what the message amounted to.
 func (l *lease) send(ctx context.Context, m leaseMessage) ([]byte, error) {
 	a, refusal := m.classify()
 	if refusal != nil {
 		return refusal, nil
 	}
+	c := l.person(a)
+	c.who, c.began = m.who, time.Now()
+	if a.Scope != policy.ScopeRead {
+		c.took(l.key)
+	}
+	response, err := l.deliver(ctx, m, a)
+	switch {
+	case err != nil:
+		c.finish(ctx, l.explain(err))
+	case m.u2f && !asksForTouch(a, response), !m.u2f:
+		c.finish(ctx, l.outcome(m, response))
+	}
+	return response, err
+}
+
+// outcome is the error that an answer of the key is, for the log.
+func (l *lease) outcome(m leaseMessage, response []byte) error {
+	var refused error
+	switch n := len(response); {
+	case m.u2f && n >= 2 && statusWord(response) != apdu.OK:
+		refused = statusWord(response)
+	case !m.u2f && n > 0 && ctap2.Status(response[0]) != ctap2.StatusOK:
+		refused = &ctap2.Error{Cmd: ctap2.Cmd(m.body[0]), Status: ctap2.Status(response[0])}
+	default:
+		return nil
+	}
+	return &keyError{l.key, refused}
+}
+
+// deliver asks the policy, waits for the lease's turn, and has the key answer.
+func (l *lease) deliver(ctx context.Context, m leaseMessage, a rawAction) ([]byte, error) {
 	if err := l.c.e.cfg.Rules.Authorize(m.who, policy.Action{Operation: a.Operation, Scope: a.Scope}); err != nil {
 		return nil, err
 	}
@@ -106,7 +138,7 @@ func (l *lease) follows(a rawAction) bool {
 func (l *lease) pass(ctx context.Context, m leaseMessage, a rawAction) ([]byte, error) {
 	if m.u2f {
 		response, err := l.s.conn.MSG(ctx, m.body, l.status)
-		l.press(m.body, a, response)
+		l.press(a, response)
 		return response, err
 	}
 	l.calm()
@@ -151,10 +183,16 @@ func (l *lease) person(a rawAction) *call {
 	if len(p.rpID) > maxDomain {
 		p.rpID = strings.ToValidUTF8(p.rpID[:maxDomain], "")
 	}
-	if p.rpID == "" && (a.Operation == api.OpRegister || a.Operation == api.OpAssert) {
-		p.op = table[api.OpTouch]
-	}
 	return p
+}
+
+// show shows a prompt for the touch that a message wants.
+func (l *lease) show(a rawAction, kind api.PromptKind) (withdraw func()) {
+	c := l.person(a)
+	if c.rpID == "" && (a.Operation == api.OpRegister || a.Operation == api.OpAssert) {
+		c.op = table[api.OpTouch] // there is no site to name
+	}
+	return c.show(c.prompt(kind, l.key))
 }
 
 // leaseTouch is the prompt for the touch that a message waits for.
@@ -174,8 +212,7 @@ func (t *leaseTouch) hear(status byte) {
 		if ctap2.Cmd(t.a.Command) == ctap2.CmdClientPIN {
 			kind = api.PromptVerify // only with the key's own verification does it wait
 		}
-		c := t.l.person(t.a)
-		t.withdraw = c.show(c.prompt(kind, t.l.key))
+		t.withdraw = t.l.show(t.a, kind)
 	}
 }
 
@@ -188,17 +225,26 @@ func (t *leaseTouch) calm() {
 
 // press shows that a program asks again and again for a touch, as U2F has it, until the
 // touch or another message.
-func (l *lease) press(body []byte, a rawAction, response []byte) {
-	wants := len(response) == 2 && apdu.SW(response[0])<<8|apdu.SW(response[1]) == apdu.ErrConditionsNotSatisfied &&
-		// Check-only says by this status that the credential is the key's.
-		!(a.Command == u2f.InsAuthenticate && a.Sub == byte(u2f.ControlCheckOnly))
+func (l *lease) press(a rawAction, response []byte) {
 	switch {
-	case !wants:
+	case !asksForTouch(a, response):
 		l.calm()
 	case l.pressing == nil:
-		c := l.person(a)
-		l.pressing = c.show(c.prompt(api.PromptTouch, l.key))
+		l.pressing = l.show(a, api.PromptTouch)
 	}
+}
+
+// asksForTouch says whether an answer of U2F wants the program to ask again until the touch.
+func asksForTouch(a rawAction, response []byte) bool {
+	return len(response) == 2 && statusWord(response) == apdu.ErrConditionsNotSatisfied &&
+		// Check-only says by this status that the credential is the key's.
+		!(a.Command == u2f.InsAuthenticate && a.Sub == byte(u2f.ControlCheckOnly))
+}
+
+// statusWord is the end of an answer of U2F, which has at least two bytes.
+func statusWord(response []byte) apdu.SW {
+	n := len(response)
+	return apdu.SW(response[n-2])<<8 | apdu.SW(response[n-1])
 }
 
 // calm withdraws the prompt of press.

@@ -81,6 +81,7 @@ var (
 	ErrUevent  = errUevent
 	ErrOverrun = errOverrun
 	FindLock   = findLock
+	FindOpener = findOpener
 )
 
 // NewHidraw makes the device of an open file.

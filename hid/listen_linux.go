@@ -2,10 +2,10 @@ package hid
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,14 +25,15 @@ func (b *LinuxBus) Listen(ctx context.Context, id string) (Ear, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &hidrawEar{file, node.info.InputSize}, nil
+	return &hidrawEar{file: file, input: node.info.InputSize}, nil
 }
 
 // hidrawEar reads through the runtime poller: no thread waits, and nothing wakes up before
 // there is a report.
 type hidrawEar struct {
-	file  *os.File
-	input int
+	file   *os.File
+	input  int
+	closed atomic.Bool
 }
 
 func (e *hidrawEar) Read(report []byte) (int, error) {
@@ -51,6 +52,9 @@ func (e *hidrawEar) Read(report []byte) (int, error) {
 
 func (e *hidrawEar) SetReadDeadline(t time.Time) error {
 	if err := e.file.SetReadDeadline(t); err != nil {
+		if e.closed.Load() {
+			return errClosed // os says that in another way here
+		}
 		return explainKernel("set deadline", err)
 	}
 	return nil
@@ -59,10 +63,10 @@ func (e *hidrawEar) SetReadDeadline(t time.Time) error {
 func (e *hidrawEar) ReportSize() int { return e.input }
 
 func (e *hidrawEar) Close() error {
-	if err := e.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return explainKernel("close", err)
+	if e.closed.Swap(true) {
+		return nil
 	}
-	return nil
+	return e.file.Close()
 }
 
 // Holder implements [Listener]. Programs on libfido2 are in the table of locks. Browsers take

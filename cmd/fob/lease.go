@@ -116,19 +116,16 @@ func (a *app) lease(ctx context.Context, req api.LeaseRequest, use func(context.
 		return l.err
 	}
 	err := use(ctx, l)
-	select {
-	case <-l.over:
-		// It ended by itself.
-		if err == nil {
-			err = l.ended()
-		}
+	end := l.client.Do(ctx, api.OpLeaseEnd, api.LeaseEndRequest{Lease: l.id}, nil, nil)
+	switch {
+	case err != nil:
 		return err
-	default:
+	case errors.Is(end, &api.Error{Code: api.CodeNotFound}):
+		// It has ended by itself, and is about to say why.
+		<-l.over
+		return l.ended()
 	}
-	if end := l.client.Do(ctx, api.OpLeaseEnd, api.LeaseEndRequest{Lease: l.id}, nil, nil); err == nil && !errors.Is(end, &api.Error{Code: api.CodeNotFound}) {
-		err = end
-	}
-	return err
+	return end
 }
 
 // ended says why a lease that is over ended; nil when the program gave it back.

@@ -87,8 +87,26 @@ func eventLine(e api.Event) string {
 	} else if p != nil {
 		add("%s %s", p.Operation, p.Kind)
 	}
+	if e.Type == api.EventForeign && e.Holder != nil {
+		add("%s waits for a touch, not through fobd", holderWords(*e.Holder))
+	}
 	if e.Lost != 0 {
 		add("%d events are missing", e.Lost)
 	}
 	return strings.TrimRight(strings.Join(words, "  "), " ")
+}
+
+// holderWords names a program that goes around the daemon.
+func holderWords(h api.Holder) string {
+	words := "another program"
+	switch {
+	case h.Program != "":
+		words = fmt.Sprintf("%s[%d]", h.Program, h.PID)
+	case h.PID != 0:
+		words = fmt.Sprintf("process %d", h.PID)
+	}
+	if h.User != "" {
+		words += " of " + h.User
+	}
+	return words
 }

@@ -51,6 +51,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		Timeout:    cfg.Timeouts.Operation.Duration,
 
 		PromptOrder: cfg.Prompts.Order,
+		Foreign:     cfg.ForeignTouches,
 	})
 	if err != nil {
 		return err
@@ -73,6 +74,10 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	parts.run(func() error { return front.Serve(ctx, endpoint) })
 	if cfg.Expose.Enabled {
 		parts.run(func() error { return expose(ctx, engine, cfg.Expose, scope, log) })
+	}
+	if err := touchDetector(ctx, &parts, engine, cfg.TouchDetectorSocket, log); err != nil {
+		stop(err)
+		return errors.Join(err, parts.wait())
 	}
 	parts.run(func() error { return watchdog(ctx, engine, log) })
 	notify(log, "READY=1")

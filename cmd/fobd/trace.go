@@ -34,6 +34,23 @@ func (b *tracedBus) Open(ctx context.Context, id string, waiting func(hid.Holder
 	return &tracedDevice{hid.NewRecorder(d, out), out}, nil
 }
 
+// Listen implements [hid.Listener]. What others say to a key is not traced.
+func (b *tracedBus) Listen(ctx context.Context, id string) (hid.Ear, error) {
+	l, ok := b.Bus.(hid.Listener)
+	if !ok {
+		return nil, errors.New("trace: what the key says to other programs cannot be heard")
+	}
+	return l.Listen(ctx, id)
+}
+
+// Holder implements [hid.Listener].
+func (b *tracedBus) Holder(id string) hid.Holder {
+	if l, ok := b.Bus.(hid.Listener); ok {
+		return l.Holder(id)
+	}
+	return hid.Holder{}
+}
+
 type tracedDevice struct {
 	*hid.Recorder
 	out *os.File

@@ -74,6 +74,7 @@ type rightsReader struct {
 func (r *rightsReader) Read(p []byte) (int, error) {
 	oob := make([]byte, syscall.CmsgSpace(4*4))
 	n, oobn, _, _, err := r.conn.ReadMsgUnix(p, oob)
+	n, oobn = max(n, 0), max(oobn, 0) // with an error they may be below
 	if messages, broken := syscall.ParseSocketControlMessage(oob[:oobn]); broken == nil {
 		for _, m := range messages {
 			fds, _ := syscall.ParseUnixRights(&m) // of other kinds of messages there are none

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,11 @@ type Config struct {
 	Expose     Expose     `toml:"expose"`
 	// HID says whether real keys are used at all.
 	HID bool `toml:"hid"`
+	// ForeignTouches says whether touches are noticed that other programs wait for at real keys.
+	ForeignTouches bool `toml:"foreign-touches"`
+	// TouchDetectorSocket is where programs made for yubikey-touch-detector hear of touches:
+	// a path, [TouchDetectorAuto] for where they look for it, or empty for no such socket.
+	TouchDetectorSocket string `toml:"touch-detector-socket"`
 	// StateDir holds what lasts. Empty when the mode gives no place for it: then
 	// only keys in memory work.
 	StateDir string `toml:"state-dir"`
@@ -37,6 +43,9 @@ type Config struct {
 	// Emulate are the keys that the daemon emulates from the start.
 	Emulate []Emulate `toml:"emulate"`
 }
+
+// TouchDetectorAuto is yubikey-touch-detector.socket in XDG_RUNTIME_DIR.
+const TouchDetectorAuto = "auto"
 
 // Socket is where programs reach the daemon. None of it matters when systemd hands
 // the socket over.
@@ -130,7 +139,10 @@ func Defaults(s Scope) Config {
 		Enterprise: Enterprise{RPIDs: []string{}},
 		Prompts:    Prompts{Order: []string{}},
 		HID:        true,
-		StateDir:   s.StateDir(),
+
+		ForeignTouches: true,
+
+		StateDir: s.StateDir(),
 	}
 	if s == System {
 		c.Socket.Mode, c.Socket.Group = Mode{0o660}, "fobd"
@@ -147,6 +159,9 @@ func (c *Config) Validate() error {
 	// sockaddr_un has room for 107 bytes and a zero, unix(7).
 	if n := len(c.Socket.Path); n > 107 {
 		errs = append(errs, fmt.Errorf("config: socket.path is %d bytes long, at most 107 work", n))
+	}
+	if path := c.TouchDetectorSocket; path != "" && path != TouchDetectorAuto && (!filepath.IsAbs(path) || len(path) > 107) {
+		errs = append(errs, fmt.Errorf("config: touch-detector-socket is %q, want %q or an absolute path of at most 107 bytes", path, TouchDetectorAuto))
 	}
 	var names []string
 	for _, e := range c.Emulate {

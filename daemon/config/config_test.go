@@ -31,6 +31,8 @@ func span(d time.Duration) config.Duration { return config.Duration{Duration: d}
 
 const everything = `
 hid = false
+foreign-touches = false
+touch-detector-socket = "auto"
 state-dir = "/s"
 trace = "/t"
 [socket]
@@ -85,7 +87,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Prompts:    config.Prompts{Order: []string{"notify", "requester"}},
 		Expose:     config.Expose{Enabled: true, Key: "1234", VendorID: 0x1050, ProductID: 0x0407},
-		StateDir:   "/s", Trace: "/t",
+		StateDir:   "/s", Trace: "/t", TouchDetectorSocket: "auto",
 		Emulate: []config.Emulate{{
 			Profile: config.Profile{Value: "fido2.1"}, Faults: []string{"bad-signature"},
 			Name: "a", State: "a.state", Presence: config.Presence{Value: "delay"}, Delay: span(1500 * time.Millisecond), UV: config.UV{Value: "grant"},
@@ -240,6 +242,7 @@ func TestValidate(t *testing.T) {
 		{"socket.path = \"/" + strings.Repeat("x", 107) + "\"", "108 bytes"},
 		{"[[emulate]]\nname = \"a\"\n[[emulate]]\nname = \"a\"\n", `two emulated keys are named "a"`},
 		{"[[emulate]]\nstate = \"../a\"\n", "not a path"},
+		{"touch-detector-socket = \"run/x.socket\"\n", "absolute path"},
 		{"state-dir = \"\"\n[[emulate]]\nstate = \"a\"\n", "no state-dir"},
 	} {
 		c := config.Defaults(config.System)

@@ -162,23 +162,24 @@ func (s *Server) Connect(ctx context.Context, address string) error {
 			return s.event(e)
 		})
 	}()
+	abandon := func(err error) error {
+		stop()
+		_ = conn.Close()
+		return err
+	}
 	select {
 	case <-ready:
 	case err := <-s.followed:
-		_ = conn.Close()
-		return fmt.Errorf("dbusapi: events: %w", err)
+		return abandon(fmt.Errorf("dbusapi: events: %w", err))
 	case <-ctx.Done():
-		_ = conn.Close()
-		return context.Cause(ctx)
+		return abandon(context.Cause(ctx))
 	}
 	var reply uint32
 	if err := conn.BusObject().CallWithContext(ctx, busName+".RequestName", 0, Name, uint32(dbus.NameFlagDoNotQueue)).Store(&reply); err != nil {
-		_ = conn.Close()
-		return fmt.Errorf("dbusapi: the bus does not give us the name %s: %w", Name, err)
+		return abandon(fmt.Errorf("dbusapi: the bus does not give us the name %s: %w", Name, err))
 	}
 	if dbus.RequestNameReply(reply) != dbus.RequestNameReplyPrimaryOwner {
-		_ = conn.Close()
-		return fmt.Errorf("dbusapi: another program has the name %s on this bus already", Name)
+		return abandon(fmt.Errorf("dbusapi: another program has the name %s on this bus already", Name))
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (c *call) reply(values ...any) {
 	if len(values) > 0 {
 		reply.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(values...))
 	}
-	c.s.conn.Send(reply, make(chan *dbus.Call, 1))
+	c.s.conn.Send(reply, nil)
 }
 
 // handler answers the calls that godbus reads, each in a goroutine of its own. It takes all of them,

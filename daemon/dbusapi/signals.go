@@ -22,7 +22,7 @@ func (s *Server) emit(destination string, path dbus.ObjectPath, name string, val
 	if len(values) > 0 {
 		msg.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(values...))
 	}
-	s.conn.Send(msg, make(chan *dbus.Call, 1))
+	s.conn.Send(msg, nil)
 }
 
 // tell sends a signal to one caller alone.

@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/fobd/fobd/daemon/policy"
 )
@@ -23,6 +26,8 @@ const (
 	maxClients = 64
 	// maxBehind is how many messages wait for a client before it is dropped.
 	maxBehind = 32
+	// closeGrace is how long clients may take for the last message.
+	closeGrace = time.Second
 )
 
 // DefaultPath is where clients look for the socket.
@@ -101,12 +106,15 @@ func removeStale(path string) error {
 	return nil
 }
 
-// Serve tells clients of the changes that source's events make, as who, until ctx ends,
-// whose cause it returns, or source fails. Then it removes the socket. It must be called
-// once.
+// Serve tells clients of the changes that source's events make, as who, until ctx ends or
+// source fails. Then it removes the socket. The error is nil when ctx has ended. It must be
+// called once.
 func (s *Server) Serve(ctx context.Context, source Source, who policy.Actor) error {
 	s.wg.Go(s.accept)
 	err := Follow(ctx, source, who, func(c Change) { s.send(c.Message()) })
+	if ctx.Err() != nil {
+		err = nil
+	}
 	return errors.Join(err, s.Close())
 }
 
@@ -123,6 +131,8 @@ func (s *Server) Close() error {
 	}
 	err := s.listener.Close()
 	for c := range s.clients {
+		// Those that read get the last message.
+		_ = c.conn.SetWriteDeadline(time.Now().Add(closeGrace))
 		s.drop(c)
 	}
 	s.mu.Unlock()
@@ -157,13 +167,18 @@ func (s *Server) admit(conn net.Conn) {
 		defer conn.Close()
 		for message := range c.messages {
 			if _, err := io.WriteString(conn, message); err != nil {
-				return // the reader notices, too
+				s.mu.Lock()
+				s.drop(c)
+				s.mu.Unlock()
+				return
 			}
 		}
 	})
 	s.wg.Go(func() {
-		// Until it hangs up.
-		_, _ = io.Copy(io.Discard, conn)
+		// Until it hangs up. One that only says that it will send nothing stays.
+		if _, err := io.Copy(io.Discard, conn); err == nil && !hungUp(conn) {
+			return
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.drop(c)
@@ -183,6 +198,27 @@ func (s *Server) send(message string) {
 			s.drop(c)
 		}
 	}
+}
+
+// hungUp says whether a peer that sends nothing more does not read either.
+func hungUp(conn net.Conn) bool {
+	raw, ok := conn.(*net.UnixConn)
+	if !ok {
+		return true
+	}
+	control, err := raw.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := true
+	if err := control.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd)}}
+		_, err := unix.Poll(poll, 0)
+		gone = err == nil && poll[0].Revents&unix.POLLHUP != 0
+	}); err != nil {
+		return true
+	}
+	return gone
 }
 
 // drop needs s.mu. What is queued is still written, except to a client that is gone.
