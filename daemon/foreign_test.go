@@ -1,8 +1,12 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
+	"io/fs"
+	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,4 +225,55 @@ func TestBusyNamesTheUserOutside(t *testing.T) {
 			t.Errorf("holder is %+v, want this process outside with its user, and no since", e.Holder)
 		}
 	})
+}
+
+// shyBus is a bus whose devices cannot be listened to at first.
+type shyBus struct {
+	*hid.MemoryBus
+	fails int
+}
+
+func (b *shyBus) Listen(ctx context.Context, id string) (hid.Ear, error) {
+	if b.fails--; b.fails >= 0 {
+		return nil, fs.ErrPermission
+	}
+	return b.MemoryBus.Listen(ctx, id)
+}
+
+// The permissions of a node may be late: the key is tried again, and then the log says so.
+func TestForeignTouchesOfAKeyThatIsShyAtFirst(t *testing.T) {
+	for _, tt := range []struct {
+		fails  int
+		events string
+		logged bool
+	}{{2, "foreign k1", false}, {3, "", true}} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			var shy *shyBus
+			l := newLab(t, foreignOn, func(cfg *daemon.Config) {
+				bus, ok := cfg.Sources[0].(*hid.MemoryBus)
+				if !ok {
+					t.Fatalf("the lab has a %T", cfg.Sources[0])
+				}
+				shy = &shyBus{bus, tt.fails}
+				cfg.Sources = []hid.Bus{shy}
+				cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+			})
+			l.plug("k1", newToy(), toyServer)
+			tl := l.tail()
+			tl.text()
+			time.Sleep(time.Minute)
+			other := l.outside("k1")
+			go func() { _, _ = other.ch.CBOR(l.ctx, selection, nil) }()
+			time.Sleep(time.Second)
+			if got := tl.text(); got != tt.events {
+				t.Errorf("%d failures: got %q, want %q", tt.fails, got, tt.events)
+			}
+			other.dev.Close()
+			l.stop()
+			if got := strings.Contains(log.String(), "not noticed"); got != tt.logged {
+				t.Errorf("%d failures: logged %v, want %v: %s", tt.fails, got, tt.logged, &log)
+			}
+		})
+	}
 }

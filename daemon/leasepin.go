@@ -148,7 +148,7 @@ func (m *pinMiddle) replace(request []byte, member uint, protocol pinuv.Protocol
 	if param == nil {
 		return request, nil
 	}
-	real, err := m.reauthenticate(protocol, message, param)
+	ours, err := m.reauthenticate(protocol, message, param)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (m *pinMiddle) replace(request []byte, member uint, protocol pinuv.Protocol
 	if err := ctap2.Unmarshal(request[1:], &members); err != nil {
 		return nil, ctap2.StatusOf(err)
 	}
-	if members[member], err = ctap2.Marshal(real); err != nil {
+	if members[member], err = ctap2.Marshal(ours); err != nil {
 		return nil, fmt.Errorf("daemon: pinUvAuthParam: %w", err)
 	}
 	out, err := ctap2.MarshalRequest(ctap2.Cmd(request[0]), members)

@@ -305,8 +305,8 @@ func TestLeaseRefusesBrokenPINs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		real, err := ctap2.NewClient(a, nil).KeyAgreement(t.Context(), pinuv.Two)
-		if err != nil || bytes.Equal(real.X, peer.X) {
+		own, err := ctap2.NewClient(a, nil).KeyAgreement(t.Context(), pinuv.Two)
+		if err != nil || bytes.Equal(own.X, peer.X) {
 			t.Errorf("the program sees the key's own key agreement key (%v)", err)
 		}
 		long, err := pinuv.Two.Encrypt(secret, make([]byte, 32))

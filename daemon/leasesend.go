@@ -33,6 +33,10 @@ func (l *lease) send(ctx context.Context, m leaseMessage) ([]byte, error) {
 	}
 	c := l.person(a)
 	c.who, c.began = m.who, time.Now()
+	if !m.u2f && ctap2.Cmd(a.Command) == ctap2.CmdClientPIN && a.Operation != api.OpPINSet && a.Operation != api.OpPINChange {
+		// A token permits an operation; that is not the operation.
+		c.op = table[api.OpLeaseSend]
+	}
 	if a.Scope != policy.ScopeRead {
 		c.took(l.key)
 	}

@@ -22,7 +22,8 @@ func (a *app) watchCommand() *cobra.Command {
 		Use:   "watch",
 		Short: "Show what happens: keys, operations, prompts",
 		Long: `watch shows the attached keys and open prompts, then every change: keys that come and go,
-operations with the program that asked, and prompts. It goes on until Ctrl-C, until --count
+operations with the program that asked, prompts, and programs that go around fobd and wait for a
+touch (foreign). It goes on until Ctrl-C, until --count
 events were shown, or until --timeout. With --json each line is an event.`,
 		Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {

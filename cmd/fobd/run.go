@@ -79,6 +79,10 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		stop(err)
 		return errors.Join(err, parts.wait())
 	}
+	if err := portal(ctx, &parts, engine, cfg, log); err != nil {
+		stop(err)
+		return errors.Join(err, parts.wait())
+	}
 	parts.run(func() error { return watchdog(ctx, engine, log) })
 	notify(log, "READY=1")
 	log.Info("ready", "version", version, "mode", scope, "socket", endpoint.path, "emulated", len(cfg.Emulate))

@@ -34,6 +34,11 @@ type Config struct {
 	// TouchDetectorSocket is where programs made for yubikey-touch-detector hear of touches:
 	// a path, [TouchDetectorAuto] for where they look for it, or empty for no such socket.
 	TouchDetectorSocket string `toml:"touch-detector-socket"`
+	// TouchDetectorDBus says whether they hear of touches on the session's bus, too.
+	TouchDetectorDBus bool `toml:"touch-detector-dbus"`
+	// Credentialsd says whether portals find the daemon on the session's bus where credentialsd
+	// would be, by its experimental interface.
+	Credentialsd bool `toml:"credentialsd"`
 	// StateDir holds what lasts. Empty when the mode gives no place for it: then
 	// only keys in memory work.
 	StateDir string `toml:"state-dir"`

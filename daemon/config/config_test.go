@@ -33,6 +33,8 @@ const everything = `
 hid = false
 foreign-touches = false
 touch-detector-socket = "auto"
+touch-detector-dbus = true
+credentialsd = true
 state-dir = "/s"
 trace = "/t"
 [socket]
@@ -87,7 +89,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Prompts:    config.Prompts{Order: []string{"notify", "requester"}},
 		Expose:     config.Expose{Enabled: true, Key: "1234", VendorID: 0x1050, ProductID: 0x0407},
-		StateDir:   "/s", Trace: "/t", TouchDetectorSocket: "auto",
+		StateDir:   "/s", Trace: "/t", TouchDetectorSocket: "auto", TouchDetectorDBus: true, Credentialsd: true,
 		Emulate: []config.Emulate{{
 			Profile: config.Profile{Value: "fido2.1"}, Faults: []string{"bad-signature"},
 			Name: "a", State: "a.state", Presence: config.Presence{Value: "delay"}, Delay: span(1500 * time.Millisecond), UV: config.UV{Value: "grant"},
