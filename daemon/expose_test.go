@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,18 +163,28 @@ func TestExposedKeyStandsInTheQueue(t *testing.T) {
 		first := l.start(api.OpTouch, api.TouchRequest{}, nil)
 		time.Sleep(time.Second)
 		ch := s.open(t)
-		var statuses []byte
+		var mu sync.Mutex
+		var heardOf []byte
+		statuses := func() []byte {
+			mu.Lock()
+			defer mu.Unlock()
+			return bytes.Clone(heardOf)
+		}
 		made := make(chan error, 1)
 		ctx, cancel := context.WithCancel(l.ctx)
 		go func() {
-			client := ctap2.NewClient(ch, func(status byte) { statuses = append(statuses, status) })
+			client := ctap2.NewClient(ch, func(status byte) {
+				mu.Lock()
+				defer mu.Unlock()
+				heardOf = append(heardOf, status)
+			})
 			_, err := client.MakeCredential(ctx, credentialRequest("example.org"))
 			made <- err
 		}()
 		time.Sleep(time.Second)
 		l.settle()
-		if bytes.Contains(statuses, []byte{ctap2.KeepaliveUPNeeded}) || len(statuses) == 0 {
-			t.Errorf("while it waits its turn, the program hears % x", statuses)
+		if heard := statuses(); bytes.Contains(heard, []byte{ctap2.KeepaliveUPNeeded}) || len(heard) == 0 {
+			t.Errorf("while it waits its turn, the program hears % x", heard)
 		}
 		// A third one waits, and hears of both.
 		me := &person{}
@@ -188,11 +200,14 @@ func TestExposedKeyStandsInTheQueue(t *testing.T) {
 		if p.Program != "ssh-keygen" || p.PID != 99 || p.RPID != "example.org" || !strings.Contains(p.Message, "register it with example.org") {
 			t.Errorf("the prompt says %+v", p)
 		}
-		if !bytes.Contains(statuses, []byte{ctap2.KeepaliveUPNeeded}) {
-			t.Errorf("the program hears % x, want that a touch is needed", statuses)
+		if heard := statuses(); !bytes.Contains(heard, []byte{ctap2.KeepaliveUPNeeded}) {
+			t.Errorf("the program hears % x, want that a touch is needed", heard)
 		}
 		var heard string
-		for _, p := range me.seen {
+		me.mu.Lock()
+		seen := slices.Clone(me.seen)
+		me.mu.Unlock()
+		for _, p := range seen {
 			heard += p.Message + "\n"
 		}
 		if !strings.Contains(heard, "ssh-keygen (process 99) of alice for register") {
