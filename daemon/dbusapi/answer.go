@@ -95,7 +95,8 @@ func readSecret(fd int, timeout time.Duration) ([]byte, error) {
 	}
 	// One byte more, to notice what is too long.
 	buf := make([]byte, maxSecret+1)
-	n, err := 0, error(nil)
+	var n int
+	var err error
 	switch stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		var fs unix.Statfs_t

@@ -81,8 +81,9 @@ type Server struct {
 	running    sync.WaitGroup // operations and agents
 	base       context.Context
 	disconnect context.CancelCauseFunc
-	// followed gets why there are no more events.
-	followed      chan error
+	// followed is closed when there are no more events; followErr then says why.
+	followed      chan struct{}
+	followErr     error
 	stopFollowing context.CancelFunc
 
 	mu         sync.Mutex // guards what follows
@@ -113,7 +114,7 @@ func New(engine Engine, cfg Config) *Server {
 		callers:    map[string]*caller{},
 		keys:       map[dbus.ObjectPath]*keyObject{},
 		operations: map[dbus.ObjectPath]*operation{},
-		followed:   make(chan error, 1),
+		followed:   make(chan struct{}),
 	}
 	s.base, s.disconnect = context.WithCancelCause(context.Background())
 	return s
@@ -155,7 +156,8 @@ func (s *Server) Connect(ctx context.Context, address string) error {
 	following, stop := context.WithCancel(s.base)
 	s.stopFollowing = stop
 	go func() {
-		s.followed <- s.engine.Events(following, s.cfg.Self, func(e api.Event) error {
+		defer close(s.followed)
+		s.followErr = s.engine.Events(following, s.cfg.Self, func(e api.Event) error {
 			if e.Type == api.EventReady {
 				close(ready)
 			}
@@ -164,13 +166,14 @@ func (s *Server) Connect(ctx context.Context, address string) error {
 	}()
 	abandon := func(err error) error {
 		stop()
+		<-s.followed
 		_ = conn.Close()
 		return err
 	}
 	select {
 	case <-ready:
-	case err := <-s.followed:
-		return abandon(fmt.Errorf("dbusapi: events: %w", err))
+	case <-s.followed:
+		return abandon(fmt.Errorf("dbusapi: events: %w", s.followErr))
 	case <-ctx.Done():
 		return abandon(context.Cause(ctx))
 	}
@@ -194,12 +197,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-s.conn.Context().Done():
 		err = errLost
-	case err = <-s.followed:
-		s.followed <- nil
-		if e := daemon.ErrorOf(err); e != nil && e.Code == api.CodeShuttingDown {
-			err = nil
-		} else {
-			err = fmt.Errorf("dbusapi: events: %w", err)
+	case <-s.followed:
+		if e := daemon.ErrorOf(s.followErr); e == nil || e.Code != api.CodeShuttingDown {
+			err = fmt.Errorf("dbusapi: events: %w", s.followErr)
 		}
 	}
 	s.stopFollowing()

@@ -60,7 +60,7 @@ func startBus(t testing.TB, kind, rules, more string) string {
 	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, kind, filepath.Join(dir, "s"), rules, more), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "--config-file="+config, "--nofork", "--print-address=1")
+	cmd := exec.Command(program, "--config-file="+config, "--nofork", "--print-address=1")
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -107,7 +108,9 @@ func Engine(t testing.TB) *daemon.Engine {
 	go func() { done <- engine.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		<-done
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("the engine ended with: %v", err)
+		}
 	})
 	return engine
 }
