@@ -13,6 +13,10 @@ import (
 // arbiter gives each key to one operation at a time: the users that want it take turns, and the
 // operations of one user come in the order in which they asked. The zero value is usable.
 type arbiter struct {
+	// tell, if not nil, is told who has a key, nil for nobody, in the order in which it changes
+	// hands. It must not wait.
+	tell func(k *tokens.Key, now *api.Holder)
+
 	mu     sync.Mutex // guards what follows, all queues and claims
 	queues map[*tokens.Key]*queue
 }
@@ -116,7 +120,7 @@ func (a *arbiter) enter(k *tokens.Key, mine *claim) (p place, mineNow bool) {
 		a.queues[k] = q
 	}
 	if q.holder == nil {
-		q.take(mine)
+		a.give(k, q, mine)
 		return place{}, true
 	}
 	q.add(mine)
@@ -186,10 +190,14 @@ func (q *queue) place(c *claim) place {
 	return p
 }
 
-// take makes c the holder. The arbiter's lock is held.
-func (q *queue) take(c *claim) {
+// give makes c the holder. The arbiter's lock is held.
+func (a *arbiter) give(k *tokens.Key, q *queue, c *claim) {
 	c.holder.Since = time.Now().Format(time.RFC3339)
 	q.holder = c
+	if a.tell != nil {
+		now := c.holder
+		a.tell(k, &now)
+	}
 }
 
 // release gives the key of mine to the next one.
@@ -202,10 +210,13 @@ func (a *arbiter) release(k *tokens.Key, mine *claim) {
 	}
 	if len(q.turns) == 0 {
 		delete(a.queues, k)
+		if a.tell != nil {
+			a.tell(k, nil)
+		}
 		return
 	}
 	next := q.next()
-	q.take(next)
+	a.give(k, q, next)
 	next.wake()
 	q.moved()
 }

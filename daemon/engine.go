@@ -117,6 +117,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, log: cfg.Log, started: time.Now(), idle: make(chan struct{})}
 	e.stopping, e.stop = context.WithCancelCause(context.Background())
 	e.order = slices.Clone(cfg.PromptOrder)
+	e.arbiter.tell = e.events.holder
 	e.emulated.init()
 	sources := append([]hid.Bus{e.emulated.bus}, cfg.Sources...)
 	e.keys = tokens.NewRegistry(tokens.Config{

@@ -23,6 +23,7 @@ type broadcaster struct {
 	keys        map[string]api.Key
 	prompts     map[string]api.Prompt
 	order       []string              // ids of prompts, oldest first
+	holders     map[string]api.Holder // by key: whose operation has taken it
 	touches     map[string]api.Holder // by key: who outside waits for a touch
 	subscribers map[*subscriber]struct{}
 }
@@ -52,6 +53,24 @@ func (b *broadcaster) key(change tokens.Event) {
 	b.endForeign(key.ID)
 	delete(b.keys, key.ID)
 	b.tell(api.Event{Type: api.EventDetached, Key: &key})
+}
+
+// holder tells that a key changed hands; nil is nobody.
+func (b *broadcaster) holder(k *tokens.Key, now *api.Holder) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now == nil {
+		delete(b.holders, k.ID())
+	} else {
+		if b.holders == nil {
+			b.holders = make(map[string]api.Holder)
+		}
+		b.holders[k.ID()] = *now
+	}
+	if len(b.subscribers) > 0 {
+		key := describe(k)
+		b.tell(api.Event{Type: api.EventHolder, Key: &key, Holder: now})
+	}
 }
 
 // prompt tells that somebody is wanted.
@@ -120,6 +139,12 @@ func (b *broadcaster) subscribe() *subscriber {
 	}
 	for _, key := range slices.SortedFunc(maps.Values(b.keys), func(x, y api.Key) int { return strings.Compare(x.ID, y.ID) }) {
 		add(api.Event{Type: api.EventAttached, Key: &key})
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.holders)) {
+		if key, ok := b.keys[id]; ok {
+			now := b.holders[id]
+			add(api.Event{Type: api.EventHolder, Key: &key, Holder: &now})
+		}
 	}
 	for _, id := range b.order {
 		add(promptEvent(api.EventPrompt, b.prompts[id]))

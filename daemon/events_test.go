@@ -47,6 +47,12 @@ func (tl *tail) text() string {
 		if e.Key != nil {
 			s += " " + e.Key.ID
 		}
+		if e.Type == api.EventHolder {
+			s += " by nobody"
+			if e.Holder != nil {
+				s = strings.Replace(s, "nobody", e.Holder.Program+" for "+e.Holder.Operation, 1)
+			}
+		}
 		if e.Prompt != nil {
 			s += " " + string(e.Prompt.Kind)
 		}
@@ -76,14 +82,14 @@ func TestEvents(t *testing.T) {
 		}
 		r := l.start(api.OpTouch, api.TouchRequest{Purpose: "deploy"}, &person{})
 		time.Sleep(time.Second)
-		if got, want := first.text(), "prompt touch"; got != want {
+		if got, want := first.text(), "holder k1 by browser for touch; prompt touch"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		late := l.tail()
-		if p := late.events[1].Prompt; p == nil || p.Purpose != "deploy" || p.Program != "browser" {
+		if p := late.events[2].Prompt; p == nil || p.Purpose != "deploy" || p.Program != "browser" {
 			t.Errorf("one who comes late gets the prompt %+v", p)
 		}
-		if got, want := late.text(), "attached k1; prompt touch; ready"; got != want {
+		if got, want := late.text(), "attached k1; holder k1 by browser for touch; prompt touch; ready"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		k.touches <- struct{}{}
@@ -91,7 +97,7 @@ func TestEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.settle()
-		if got, want := first.text(), "withdrawn touch; started k1; finished k1"; got != want {
+		if got, want := first.text(), "withdrawn touch; started k1; holder k1 by nobody; finished k1"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		l.bus.Detach("k1")
@@ -110,7 +116,7 @@ func TestFailureIsInTheEvents(t *testing.T) {
 		l.fails(api.OpPINSet, api.KeyRequest{}, nil, api.CodeUnsupported)
 		l.fails(api.OpWink, api.KeyRequest{Key: "k9"}, nil, api.CodeNoKey)
 		l.settle()
-		if got, want := tl.text(), "attached k1; ready"; got != want {
+		if got, want := tl.text(), "attached k1; ready; holder k1 by browser for pin-set; holder k1 by nobody"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})

@@ -190,7 +190,7 @@ func TestOwnTouchIsNotForeign(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.settle()
-			if got, want := tl.text(), "prompt touch; withdrawn touch; started k1; finished k1"; got != want {
+			if got, want := tl.text(), "holder k1 by browser for touch; prompt touch; withdrawn touch; started k1; holder k1 by nobody; finished k1"; got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}

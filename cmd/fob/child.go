@@ -50,7 +50,7 @@ func startDaemon(ctx context.Context, dir string) (*child, error) {
 	}
 	c := &child{socket: socket, exited: make(chan error, 1)}
 	c.cmd = exec.CommandContext(ctx, program, "--config", config, "--socket", socket,
-		"--no-hid", "--emulate=demo", "--state-dir", filepath.Join(dir, "state"))
+		"--no-hid", "--no-dbus", "--emulate=demo", "--state-dir", filepath.Join(dir, "state"))
 	c.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String())
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }

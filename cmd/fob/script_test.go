@@ -103,7 +103,7 @@ func startScriptDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	config := filepath.Join(dir, "fobd.toml")
 	ts.Check(os.WriteFile(config, nil, 0o600))
 	var log bytes.Buffer
-	cmd := program(ts, append([]string{"fobd", "--config", config, "--socket", ts.Getenv("FOBD_SOCKET"), "--no-hid", "--state-dir", filepath.Join(dir, "state")}, args...))
+	cmd := program(ts, append([]string{"fobd", "--config", config, "--socket", ts.Getenv("FOBD_SOCKET"), "--no-hid", "--no-dbus", "--state-dir", filepath.Join(dir, "state")}, args...))
 	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notify.LocalAddr().String())
 	cmd.Stdout, cmd.Stderr = &log, &log
 	ts.Check(cmd.Start())

@@ -24,7 +24,7 @@ func (e *usageError) Hint() string { return "fobd --help tells the flags" }
 type flags struct {
 	config, socket, stateDir, trace string
 	logLevel, logFormat             string
-	user, system, noHID             bool
+	user, system, noHID, noDBus     bool
 	emulate                         emulateFlag
 }
 
@@ -82,6 +82,7 @@ and SIGINT stop it: running operations are cancelled on the key first.`,
 	p.Var(&f.emulate, "emulate", "add an emulated key that is touched at once; may be repeated")
 	p.Lookup("emulate").NoOptDefVal = anyName
 	p.BoolVar(&f.noHID, "no-hid", false, "use no real keys, only emulated ones")
+	p.BoolVar(&f.noDBus, "no-dbus", false, "stay away from D-Bus")
 	p.StringVar(&f.logLevel, "log-level", "", "log what is at least so important: debug, info, warn or error")
 	p.StringVar(&f.logFormat, "log-format", "", "log as text or json")
 	p.StringVar(&f.trace, "trace", "", "write everything said to real keys to `file`.1, .2 …, one for each opening, for finding faults")
@@ -144,6 +145,9 @@ func (f *flags) load(cmd *cobra.Command) (*config.Config, config.Scope, []string
 	}
 	if f.noHID {
 		cfg.HID = false
+	}
+	if f.noDBus {
+		cfg.DBus.Value = config.DBusOff
 	}
 	for _, name := range f.emulate {
 		cfg.Emulate = append(cfg.Emulate, config.Emulate{Name: name})

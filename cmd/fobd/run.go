@@ -79,6 +79,10 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		stop(err)
 		return errors.Join(err, parts.wait())
 	}
+	if err := onBus(ctx, &parts, engine, cfg, scope, log); err != nil {
+		stop(err)
+		return errors.Join(err, parts.wait())
+	}
 	if err := portal(ctx, &parts, engine, cfg, log); err != nil {
 		stop(err)
 		return errors.Join(err, parts.wait())

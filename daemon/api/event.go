@@ -4,12 +4,14 @@ package api
 type EventType string
 
 // The types of events. A stream of events begins with one attached event for each
-// key, one prompt event for each open prompt, one for each foreign touch, and then one ready event.
+// key, one holder event for each that is taken, one prompt event for each open prompt, one for each
+// foreign touch, and then one ready event.
 const (
 	EventAttached  EventType = "attached"
 	EventDetached  EventType = "detached"
 	EventReady     EventType = "ready"
-	EventStarted   EventType = "started"   // an operation took a key
+	EventHolder    EventType = "holder"    // Key changed hands: Holder has it, nobody when that is missing
+	EventStarted   EventType = "started"   // an operation has the key that does it
 	EventFinished  EventType = "finished"  // an operation ended; Code is set if it failed
 	EventPrompt    EventType = "prompt"    // somebody is wanted
 	EventWithdrawn EventType = "withdrawn" // the prompt is over
@@ -33,6 +35,6 @@ type Event struct {
 	RPID      string    `json:"rpId,omitempty"`
 	Code      Code      `json:"code,omitempty"`
 	Prompt    *Prompt   `json:"prompt,omitempty"` // for withdrawn only its id, kind and operation
-	Holder    *Holder   `json:"holder,omitempty"` // for foreign touches
+	Holder    *Holder   `json:"holder,omitempty"` // for holder events and foreign touches
 	Lost      uint64    `json:"lost,omitempty"`
 }

@@ -31,6 +31,8 @@ type Config struct {
 	HID bool `toml:"hid"`
 	// ForeignTouches says whether touches are noticed that other programs wait for at real keys.
 	ForeignTouches bool `toml:"foreign-touches"`
+	// DBus says on which bus programs find the daemon as org.fobd.Fob1.
+	DBus DBus `toml:"dbus"`
 	// TouchDetectorSocket is where programs made for yubikey-touch-detector hear of touches:
 	// a path, [TouchDetectorAuto] for where they look for it, or empty for no such socket.
 	TouchDetectorSocket string `toml:"touch-detector-socket"`
@@ -146,6 +148,7 @@ func Defaults(s Scope) Config {
 		HID:        true,
 
 		ForeignTouches: true,
+		DBus:           DBus{DBusAuto},
 
 		StateDir: s.StateDir(),
 	}

@@ -34,6 +34,7 @@ hid = false
 foreign-touches = false
 touch-detector-socket = "auto"
 touch-detector-dbus = true
+dbus = "session"
 credentialsd = true
 state-dir = "/s"
 trace = "/t"
@@ -89,7 +90,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Prompts:    config.Prompts{Order: []string{"notify", "requester"}},
 		Expose:     config.Expose{Enabled: true, Key: "1234", VendorID: 0x1050, ProductID: 0x0407},
-		StateDir:   "/s", Trace: "/t", TouchDetectorSocket: "auto", TouchDetectorDBus: true, Credentialsd: true,
+		StateDir:   "/s", Trace: "/t", TouchDetectorSocket: "auto", TouchDetectorDBus: true, Credentialsd: true, DBus: config.DBus{Value: config.DBusSession},
 		Emulate: []config.Emulate{{
 			Profile: config.Profile{Value: "fido2.1"}, Faults: []string{"bad-signature"},
 			Name: "a", State: "a.state", Presence: config.Presence{Value: "delay"}, Delay: span(1500 * time.Millisecond), UV: config.UV{Value: "grant"},

@@ -66,6 +66,22 @@ func (f *Format) UnmarshalText(text []byte) error {
 	return oneOf(&f.Value, text, FormatText, FormatJSON)
 }
 
+// The buses.
+const (
+	DBusAuto    = "auto" // that of the daemon's scope, if it is there
+	DBusSession = "session"
+	DBusSystem  = "system"
+	DBusOff     = "off"
+)
+
+// DBus names a bus.
+type DBus struct{ Value string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *DBus) UnmarshalText(text []byte) error {
+	return oneOf(&d.Value, text, DBusAuto, DBusSession, DBusSystem, DBusOff)
+}
+
 // Presence is what an emulated person does when an emulated key blinks.
 type Presence struct{ Value string }
 

@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/godbus/dbus/v5"
-	"golang.org/x/sys/unix"
-
 	"github.com/fobd/fobd/daemon/api"
-	"github.com/fobd/fobd/daemon/internal/frontend"
 	"github.com/fobd/fobd/daemon/policy"
 )
 
@@ -75,35 +71,21 @@ func (s *Server) left(name string) {
 	}
 }
 
-// credentials asks the bus who a caller is (D-Bus Specification, "GetConnectionCredentials").
+// credentials asks the bus who a caller is.
 func (s *Server) credentials(from *caller) (policy.Actor, error) {
-	var answer map[string]dbus.Variant
-	err := s.conn.BusObject().CallWithContext(from.ctx, busName+".GetConnectionCredentials", 0, from.name).Store(&answer)
+	stop, err := s.conn.Watch(from.ctx)
 	if err != nil {
 		s.left(from.name)
-		return policy.Actor{}, &api.Error{Code: api.CodeDenied, Message: "the bus does not say who is calling: " + err.Error()}
+		return policy.Actor{}, &api.Error{Code: api.CodeDenied, Message: err.Error()}
 	}
-	pidfd := -1
-	defer func() {
-		if pidfd >= 0 {
-			_ = unix.Close(pidfd)
-		}
-	}()
-	if fd, ok := answer["ProcessFD"].Value().(dbus.UnixFD); ok {
-		pidfd = int(fd)
+	context.AfterFunc(from.ctx, stop)
+	// One that has left by now is unknown to the bus.
+	who, err := s.conn.Identify(from.ctx, from.name)
+	if err != nil {
+		s.left(from.name)
+		return policy.Actor{}, &api.Error{Code: api.CodeDenied, Message: err.Error()}
 	}
-	uid, ok := answer["UnixUserID"].Value().(uint32)
-	if !ok {
-		return policy.Actor{}, &api.Error{Code: api.CodeDenied, Message: "the bus does not say which user is calling"}
-	}
-	who := policy.Actor{UID: uid}
-	if pid, ok := answer["ProcessID"].Value().(uint32); ok {
-		who.PID = int(pid)
-	}
-	if groups, ok := answer["UnixGroupIDs"].Value().([]uint32); ok && len(groups) > 0 {
-		who.GID = groups[0]
-	}
-	return frontend.Identify(who, pidfd), nil
+	return who, nil
 }
 
 // authorize asks the policy about something that is no operation.

@@ -14,9 +14,9 @@ package dbusapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -24,6 +24,7 @@ import (
 
 	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/dbusapi/internal/bus"
 	"github.com/fobd/fobd/daemon/policy"
 )
 
@@ -45,6 +46,7 @@ type Engine interface {
 	UI(who policy.Actor, show func(api.Prompt) (withdraw func())) *daemon.Screen
 	Answer(who policy.Actor, id string, body []byte, giveUp bool) error
 	Agent(ctx context.Context, who policy.Actor, about api.Agent, send func(api.Line) error) error
+	LeaseReports(who policy.Actor, lease string) (*os.File, error)
 }
 
 // Config is how a [Server] is made. Zero members have defaults.
@@ -53,8 +55,8 @@ type Config struct {
 	Self policy.Actor
 	// Authorize says who may see objects and properties. Default: everybody on the bus.
 	Authorize func(who policy.Actor, what policy.Action) error
-	// Polkit is asked before operations of [policy.ScopeAdmin] by others than root. Default: nobody
-	// is asked, and the engine decides alone.
+	// Polkit says that the machine's polkit is asked about operations of [policy.ScopeAdmin] by those
+	// whom Authorize does not let do them. Default: nobody is asked, and the engine decides alone.
 	Polkit bool
 	// Log gets one line for each fault. Default: nowhere.
 	Log *slog.Logger
@@ -76,7 +78,7 @@ type Server struct {
 	engine     Engine
 	cfg        Config
 	manager    *spec
-	conn       *dbus.Conn
+	conn       *bus.Conn
 	polkit     *Polkit
 	running    sync.WaitGroup // operations and agents
 	base       context.Context
@@ -127,8 +129,11 @@ func setDefault[T comparable](v *T, to T) {
 	}
 }
 
-// errLost says that the bus hung up.
-var errLost = errors.New("dbusapi: the bus hung up")
+// ErrLost is why [Server.Serve] ends when the bus hung up.
+var ErrLost = bus.ErrLost
+
+// Address is where the session's bus or the system's is ("Well-known Message Bus Instances").
+func Address(system bool) (string, error) { return bus.Address(system) }
 
 // errStopping is why operations end with the server.
 var errStopping = &api.Error{Code: api.CodeShuttingDown, Message: "the daemon is stopping", Hint: "try again when it is back"}
@@ -136,20 +141,13 @@ var errStopping = &api.Error{Code: api.CodeShuttingDown, Message: "the daemon is
 // Connect joins the bus at address and takes the server's name there. It is called once, before
 // [Server.Serve].
 func (s *Server) Connect(ctx context.Context, address string) error {
-	conn, err := dbus.Connect(address, dbus.WithHandler(handler{s}), dbus.WithSignalHandler(handler{s}),
-		dbus.WithIncomingInterceptor(closeStrayFiles))
+	conn, err := bus.Dial(address, bus.Options{Left: s.left, Handler: handler{s}})
 	if err != nil {
-		return fmt.Errorf("dbusapi: the bus at %s: %w", address, err)
+		return fmt.Errorf("dbusapi: %w", err)
 	}
 	s.conn = conn
 	if s.cfg.Polkit {
-		s.polkit = NewPolkit(conn)
-	}
-	// All leave, by a name that nobody owns any more.
-	if err := conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(busName), dbus.WithMatchInterface(busName),
-		dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(2, "")); err != nil {
-		_ = conn.Close()
-		return fmt.Errorf("dbusapi: the bus does not tell who leaves: %w", err)
+		s.polkit = NewPolkit(conn.Conn)
 	}
 	// Whoever finds the name finds the keys.
 	ready := make(chan struct{})
@@ -177,12 +175,8 @@ func (s *Server) Connect(ctx context.Context, address string) error {
 	case <-ctx.Done():
 		return abandon(context.Cause(ctx))
 	}
-	var reply uint32
-	if err := conn.BusObject().CallWithContext(ctx, busName+".RequestName", 0, Name, uint32(dbus.NameFlagDoNotQueue)).Store(&reply); err != nil {
-		return abandon(fmt.Errorf("dbusapi: the bus does not give us the name %s: %w", Name, err))
-	}
-	if dbus.RequestNameReply(reply) != dbus.RequestNameReplyPrimaryOwner {
-		return abandon(fmt.Errorf("dbusapi: another program has the name %s on this bus already", Name))
+	if err := conn.Own(ctx, Name); err != nil {
+		return abandon(fmt.Errorf("dbusapi: %w", err))
 	}
 	return nil
 }
@@ -196,7 +190,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-s.conn.Context().Done():
-		err = errLost
+		err = fmt.Errorf("dbusapi: %w", ErrLost)
 	case <-s.followed:
 		if e := daemon.ErrorOf(s.followErr); e == nil || e.Code != api.CodeShuttingDown {
 			err = fmt.Errorf("dbusapi: events: %w", s.followErr)

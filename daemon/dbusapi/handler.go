@@ -3,15 +3,13 @@ package dbusapi
 import (
 	"context"
 	"errors"
-	"reflect"
 
 	"github.com/godbus/dbus/v5"
-	"golang.org/x/sys/unix"
+
+	"github.com/fobd/fobd/daemon/dbusapi/internal/bus"
 )
 
 const (
-	busName             = "org.freedesktop.DBus"
-	peerInterface       = "org.freedesktop.DBus.Peer"
 	introspectInterface = "org.freedesktop.DBus.Introspectable"
 	propertiesInterface = "org.freedesktop.DBus.Properties"
 	managerOfObjects    = "org.freedesktop.DBus.ObjectManager"
@@ -76,7 +74,7 @@ func (h handler) Call(args ...any) ([]any, error) {
 	if !ok {
 		return nil, busError("Failed", "not a message")
 	}
-	defer closeFiles(msg.Body)
+	defer bus.CloseFiles(msg.Body)
 	c := &call{s: h.s, msg: msg}
 	values, err := h.s.dispatch(c)
 	if c.replied {
@@ -137,63 +135,4 @@ func (s *Server) dispatch(c *call) ([]any, error) {
 	defer done()
 	c.from, c.ctx = from, from.ctx
 	return found.run(c)
-}
-
-// DeliverSignal implements [dbus.SignalHandler]: a caller has left the bus. It must not wait.
-func (h handler) DeliverSignal(inter, member string, signal *dbus.Signal) {
-	if signal.Sender != busName || inter != busName || member != "NameOwnerChanged" || len(signal.Body) != 3 {
-		return
-	}
-	name, _ := signal.Body[0].(string)
-	if owner, ok := signal.Body[2].(string); ok && owner == "" {
-		h.s.left(name)
-	}
-}
-
-// closeStrayFiles closes what came with messages that no method gets.
-func closeStrayFiles(msg *dbus.Message) {
-	switch msg.Type {
-	case dbus.TypeMethodReply:
-	case dbus.TypeMethodCall:
-		if inter, _ := msg.Headers[dbus.FieldInterface].Value().(string); inter == peerInterface {
-			closeFiles(msg.Body)
-		}
-	default:
-		closeFiles(msg.Body)
-	}
-}
-
-// closeFiles closes the file descriptors among the values of a message, each once: two values can be
-// the same.
-func closeFiles(body []any) {
-	files := map[dbus.UnixFD]bool{}
-	for _, v := range body {
-		forEachFile(reflect.ValueOf(v), func(fd dbus.UnixFD) { files[fd] = true })
-	}
-	for fd := range files {
-		_ = unix.Close(int(fd))
-	}
-}
-
-func forEachFile(v reflect.Value, do func(dbus.UnixFD)) {
-	switch {
-	case !v.IsValid():
-	case v.Type() == reflect.TypeFor[dbus.UnixFD]():
-		do(dbus.UnixFD(v.Int()))
-	case v.Type() == reflect.TypeFor[dbus.Variant]():
-		if inner, ok := v.Interface().(dbus.Variant); ok {
-			forEachFile(reflect.ValueOf(inner.Value()), do)
-		}
-	case v.Kind() == reflect.Interface:
-		forEachFile(v.Elem(), do)
-	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
-		for i := range v.Len() {
-			forEachFile(v.Index(i), do)
-		}
-	case v.Kind() == reflect.Map:
-		for _, k := range v.MapKeys() {
-			forEachFile(k, do)
-			forEachFile(v.MapIndex(k), do)
-		}
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/godbus/dbus/v5"
 
@@ -14,9 +13,8 @@ import (
 // keyObject is a key on the bus. Its fields are guarded by the server's lock.
 type keyObject struct {
 	key api.Key
-	// holders are the operations that have taken it, oldest first: that one ends is told after the
-	// next one has begun.
-	holders []api.Holder
+	// holder is whose operation has taken it.
+	holder *api.Holder
 	// foreign is a program outside the daemon that waits for a touch.
 	foreign *api.Holder
 }
@@ -54,15 +52,11 @@ func (k *keyObject) values() map[string]dbus.Variant {
 			pin = "set"
 		}
 	}
-	var busy *api.Holder
-	if n := len(k.holders); n > 0 {
-		busy = &k.holders[n-1]
-	}
 	values := map[string]dbus.Variant{}
 	for name, v := range map[string]any{
 		"Id": text(key.ID), "Name": text(key.Name), "Path": text(key.Path), "VendorId": key.VendorID, "ProductId": key.ProductID,
 		"Manufacturer": text(key.Manufacturer), "Product": text(key.Product), "Serial": text(key.Serial), "Emulated": key.Emulated,
-		"AAGUID": key.AAGUID, "Versions": versions, "PinState": pin, "Busy": holder(busy), "ForeignTouch": holder(k.foreign),
+		"AAGUID": key.AAGUID, "Versions": versions, "PinState": pin, "Busy": holder(k.holder), "ForeignTouch": holder(k.foreign),
 	} {
 		values[name] = dbus.MakeVariant(v)
 	}
@@ -96,9 +90,9 @@ func (s *Server) event(e api.Event) error {
 		return s.refresh(s.base)
 	case api.EventDetached:
 		s.detach(pathOf("key", e.Key.ID))
-	case api.EventAttached, api.EventStarted, api.EventFinished, api.EventForeign, api.EventForeignOver:
+	case api.EventAttached, api.EventHolder, api.EventForeign, api.EventForeignOver:
 		if e.Key != nil {
-			s.update(*e.Key, e.Type != api.EventFinished, func(k *keyObject) { k.learn(e) })
+			s.update(*e.Key, e.Type == api.EventAttached, func(k *keyObject) { k.learn(e) })
 		}
 	}
 	return nil
@@ -106,17 +100,9 @@ func (s *Server) event(e api.Event) error {
 
 // learn takes from an event who uses the key.
 func (k *keyObject) learn(e api.Event) {
-	who := api.Holder{Program: e.Program, PID: e.PID, User: e.User, Operation: e.Operation, Since: e.Time}
 	switch e.Type {
-	case api.EventStarted:
-		k.holders = append(k.holders, who)
-	case api.EventFinished:
-		same := func(h api.Holder) bool {
-			return h.Program == who.Program && h.PID == who.PID && h.User == who.User && h.Operation == who.Operation
-		}
-		if i := slices.IndexFunc(k.holders, same); i >= 0 {
-			k.holders = slices.Delete(k.holders, i, i+1)
-		}
+	case api.EventHolder:
+		k.holder = e.Holder
 	case api.EventForeign:
 		if k.foreign = e.Holder; k.foreign == nil {
 			k.foreign = &api.Holder{Outside: true}
@@ -182,10 +168,7 @@ func (s *Server) refresh(ctx context.Context) error {
 	for _, key := range list.Keys {
 		here[pathOf("key", key.ID)] = true
 		s.update(key, true, func(k *keyObject) {
-			k.holders = nil
-			if key.Busy != nil {
-				k.holders = []api.Holder{*key.Busy}
-			}
+			k.holder = key.Busy
 		})
 	}
 	s.mu.Lock()

@@ -103,16 +103,21 @@ func newLab(t testing.TB, change ...func(*dbusapi.Config)) *lab {
 		t.Fatal(err)
 	}
 	l := labWith(t, startBus(t, "session", allowAll, ""), engine, change...)
+	l.run(engine)
+	return l
+}
+
+// run runs the engine behind the lab until its end.
+func (l *lab) run(engine *daemon.Engine) {
 	l.engine = engine
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- engine.Run(ctx) }()
-	t.Cleanup(func() {
+	l.t.Cleanup(func() {
 		l.stop()
 		cancel()
 		<-done
 	})
-	return l
 }
 
 // labWith puts a front end on a bus.
@@ -220,6 +225,18 @@ func (p *program) hears(member string, path dbus.ObjectPath) *dbus.Signal {
 		case <-timer:
 			p.t.Fatalf("no signal %s of %s", member, path)
 		}
+	}
+}
+
+// hearsAny waits for the next signal.
+func (p *program) hearsAny() *dbus.Signal {
+	p.t.Helper()
+	select {
+	case s := <-p.signals:
+		return s
+	case <-time.After(patience):
+		p.t.Fatal("no signal")
+		return nil
 	}
 }
 

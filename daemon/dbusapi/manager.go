@@ -26,6 +26,7 @@ func managerSpec(table []daemon.Operation) *spec {
 		}
 		sp.methods = append(sp.methods, m)
 	}
+	sp.methods = append(sp.methods, leaseReports)
 	sp.methods = append(sp.methods, agentMethods...)
 	sp.signals = agentSignals
 	return sp
@@ -41,11 +42,11 @@ func (c *call) operate(row daemon.Operation) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.admin(who, row); err != nil {
+	if err := c.vouch(&who, row); err != nil {
 		return nil, err
 	}
 	if row.Interactive {
-		return c.start(row, []byte(request))
+		return c.start(who, row, []byte(request))
 	}
 	result, err := c.s.engine.Do(c.ctx, who, row.Name, frontend.Decoder([]byte(request)), nil)
 	if err != nil {
@@ -54,13 +55,16 @@ func (c *call) operate(row daemon.Operation) ([]any, error) {
 	return []any{encode(result)}, nil
 }
 
-// admin asks polkit about what changes a key or the daemon.
-func (c *call) admin(who policy.Actor, row daemon.Operation) error {
-	if c.s.polkit == nil || row.Scope != policy.ScopeAdmin || who.UID == 0 {
+// vouch asks polkit about what changes a key or the daemon, when the rules alone do not let who do it.
+func (c *call) vouch(who *policy.Actor, row daemon.Operation) error {
+	if c.s.polkit == nil || row.Scope != policy.ScopeAdmin ||
+		c.s.cfg.Authorize(*who, policy.Action{Operation: row.Name, Scope: row.Scope}) == nil {
 		return nil
 	}
-	return c.s.polkit.Authorize(c.ctx, Request{
-		Sender: c.from.name, Who: who, Action: ActionAdmin, Operation: row.Name,
+	err := c.s.polkit.Authorize(c.ctx, Request{
+		Sender: c.from.name, Who: *who, Action: ActionAdmin, Operation: row.Name,
 		Interactive: c.msg.Flags&dbus.FlagAllowInteractiveAuthorization != 0,
 	})
+	who.Vouched = err == nil
+	return err
 }

@@ -104,11 +104,7 @@ func own(f func(o *operation, c *call) ([]any, error)) func(*call) ([]any, error
 }
 
 // start begins an interactive operation after the caller has heard where it is.
-func (c *call) start(row daemon.Operation, body []byte) ([]any, error) {
-	who, err := c.from.identify()
-	if err != nil {
-		return nil, err
-	}
+func (c *call) start(who policy.Actor, row daemon.Operation, body []byte) ([]any, error) {
 	s := c.s
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	o := &operation{s: s, row: row, from: c.from, who: who, cancel: cancel, ended: make(chan struct{})}

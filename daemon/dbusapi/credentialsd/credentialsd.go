@@ -74,7 +74,7 @@ type call struct {
 func Connect(ctx context.Context, address string, engine Engine, log *slog.Logger) (*Server, error) {
 	s := &Server{engine: engine, log: log, calls: map[*call]struct{}{}}
 	var err error
-	if s.conn, err = bus.Dial(ctx, address, s.left); err != nil {
+	if s.conn, err = bus.Dial(address, bus.Options{Left: s.left}); err != nil {
 		return nil, fmt.Errorf("credentialsd: %w", err)
 	}
 	if err := s.export(ctx); err != nil {

@@ -85,6 +85,11 @@ func (g gateway) do(sender dbus.Sender, origin string, given map[string]dbus.Var
 
 // ask runs an operation for whoever called.
 func ask[Result any](ctx context.Context, s *Server, who asker, op string, request any) (*Result, error) {
+	stop, err := s.conn.Watch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
 	actor, err := s.conn.Identify(ctx, who.sender)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ type Server struct {
 
 // Connect joins the bus at address, or the session's when that is empty, and takes the name there.
 func Connect(ctx context.Context, address string, log *slog.Logger) (*Server, error) {
-	conn, err := bus.Dial(ctx, address, nil)
+	conn, err := bus.Dial(address, bus.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("touch-detector-dbus: %w", err)
 	}

@@ -1,8 +1,8 @@
-// Package bus is what the adapters for other programs' D-Bus interfaces have in common: a
-// connection with one name, and who calls on it.
+// Package bus is what all that is on D-Bus has in common: a connection with one name, who calls on
+// it, and who leaves.
 //
-// It is for daemon/dbusapi/credentialsd and daemon/dbusapi/touchdetector. References are to the
-// D-Bus Specification.
+// It is for daemon/dbusapi and the adapters for other programs' interfaces below it. References are
+// to the D-Bus Specification.
 package bus
 
 import (
@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"sync"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -20,7 +21,10 @@ import (
 	"github.com/fobd/fobd/daemon/policy"
 )
 
-const daemonName = "org.freedesktop.DBus"
+// DaemonName is the name of the bus itself, and of its interface.
+const DaemonName = "org.freedesktop.DBus"
+
+const peerInterface = DaemonName + ".Peer"
 
 // ErrLost says that the bus hung up.
 var ErrLost = errors.New("the bus hung up")
@@ -29,6 +33,30 @@ var ErrLost = errors.New("the bus hung up")
 type Conn struct {
 	*dbus.Conn
 	left func(name string)
+
+	mu       sync.Mutex // guards watchers and what the bus knows of them
+	watchers int
+}
+
+// Options are what a connection is for. The zero value only talks and exports.
+type Options struct {
+	// Left is called with the unique name of every program that leaves the bus while somebody
+	// watches ([Conn.Watch]). It must not wait.
+	Left func(name string)
+	// Handler, if not nil, answers all calls, and closes the files that come with them. Without one,
+	// files that come with calls are closed at once.
+	Handler dbus.Handler
+}
+
+// Address is where the session's bus or the system's is.
+func Address(system bool) (string, error) {
+	if !system {
+		return sessionAddress()
+	}
+	if address := os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"); address != "" {
+		return address, nil
+	}
+	return "unix:path=/var/run/dbus/system_bus_socket", nil
 }
 
 // sessionAddress is where the session's bus is ("Well-known Message Bus Instances"). None is started.
@@ -42,35 +70,55 @@ func sessionAddress() (string, error) {
 	return "", errors.New("no session bus: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set; run fobd as a user's daemon")
 }
 
-// Dial joins the bus at address, or the session's when that is empty. left, if not nil, is called with the unique name of every program
-// that leaves the bus; it must not wait. Files that come with calls are closed: no adapter takes any.
-func Dial(ctx context.Context, address string, left func(name string)) (*Conn, error) {
+// Dial joins the bus at address, or the session's when that is empty.
+func Dial(address string, o Options) (*Conn, error) {
 	if address == "" {
 		var err error
 		if address, err = sessionAddress(); err != nil {
 			return nil, err
 		}
 	}
-	c := &Conn{left: left}
-	conn, err := dbus.Connect(address, dbus.WithSignalHandler(c), dbus.WithIncomingInterceptor(closeFiles))
+	c := &Conn{left: o.Left}
+	options := []dbus.ConnOption{dbus.WithSignalHandler(c)}
+	if o.Handler != nil {
+		options = append(options, dbus.WithHandler(o.Handler), dbus.WithIncomingInterceptor(closeStray))
+	} else {
+		options = append(options, dbus.WithIncomingInterceptor(closeAll))
+	}
+	conn, err := dbus.Connect(address, options...)
 	if err != nil {
 		return nil, fmt.Errorf("the bus at %s: %w", address, err)
 	}
 	c.Conn = conn
-	if left == nil {
-		return c, nil
-	}
-	// All leave, by a name that nobody owns any more.
-	if err := conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(daemonName), dbus.WithMatchInterface(daemonName),
-		dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(2, "")); err != nil {
-		return nil, errors.Join(fmt.Errorf("the bus does not tell who leaves: %w", err), conn.Close())
-	}
 	return c, nil
+}
+
+// Watch makes the bus tell who leaves it, until stop is called as often as Watch was: a program that
+// nobody calls on is not woken up by others that come and go. Whoever leaves after Watch has returned
+// is told.
+func (c *Conn) Watch(ctx context.Context) (stop func(), err error) {
+	// All leave, by a name that nobody owns any more.
+	rule := "type='signal',sender='" + DaemonName + "',interface='" + DaemonName + "',member='NameOwnerChanged',arg2=''"
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watchers == 0 {
+		if err := c.BusObject().CallWithContext(ctx, DaemonName+".AddMatch", 0, rule).Err; err != nil {
+			return nil, fmt.Errorf("the bus does not tell who leaves: %w", err)
+		}
+	}
+	c.watchers++
+	return sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.watchers--; c.watchers == 0 {
+			c.BusObject().Go(DaemonName+".RemoveMatch", dbus.FlagNoReplyExpected, nil, rule)
+		}
+	}), nil
 }
 
 // DeliverSignal implements dbus.SignalHandler. It runs in the order of the messages.
 func (c *Conn) DeliverSignal(iface, member string, signal *dbus.Signal) {
-	if c.left == nil || iface != daemonName || member != "NameOwnerChanged" || signal.Sender != daemonName || len(signal.Body) != 3 {
+	if c.left == nil || iface != DaemonName || member != "NameOwnerChanged" || signal.Sender != DaemonName || len(signal.Body) != 3 {
 		return
 	}
 	name, _ := signal.Body[0].(string)
@@ -82,7 +130,7 @@ func (c *Conn) DeliverSignal(iface, member string, signal *dbus.Signal) {
 // Own takes a name, which nobody else may have.
 func (c *Conn) Own(ctx context.Context, name string) error {
 	var reply uint32
-	err := c.BusObject().CallWithContext(ctx, daemonName+".RequestName", 0, name, uint32(dbus.NameFlagDoNotQueue)).Store(&reply)
+	err := c.BusObject().CallWithContext(ctx, DaemonName+".RequestName", 0, name, uint32(dbus.NameFlagDoNotQueue)).Store(&reply)
 	if err != nil {
 		return fmt.Errorf("the bus does not give us the name %s: %w", name, err)
 	}
@@ -95,7 +143,7 @@ func (c *Conn) Own(ctx context.Context, name string) error {
 // Identify asks the bus who the owner of a unique name is ("org.freedesktop.DBus.GetConnectionCredentials").
 func (c *Conn) Identify(ctx context.Context, name string) (policy.Actor, error) {
 	var answer map[string]dbus.Variant
-	if err := c.BusObject().CallWithContext(ctx, daemonName+".GetConnectionCredentials", 0, name).Store(&answer); err != nil {
+	if err := c.BusObject().CallWithContext(ctx, DaemonName+".GetConnectionCredentials", 0, name).Store(&answer); err != nil {
 		return policy.Actor{}, fmt.Errorf("the bus does not say who is calling: %w", err)
 	}
 	pidfd := -1
@@ -121,13 +169,29 @@ func (c *Conn) Identify(ctx context.Context, name string) (policy.Actor, error) 
 	return frontend.Identify(who, pidfd), nil
 }
 
-// closeFiles closes the files of a message that is no reply to us, each once.
-func closeFiles(m *dbus.Message) {
-	if m.Type == dbus.TypeMethodReply {
-		return
+// closeAll closes the files of a message that is no reply to us.
+func closeAll(m *dbus.Message) {
+	if m.Type != dbus.TypeMethodReply {
+		CloseFiles(m.Body)
 	}
+}
+
+// closeStray closes the files of a message that neither is a reply nor reaches a handler.
+func closeStray(m *dbus.Message) {
+	if m.Type == dbus.TypeMethodCall {
+		// godbus answers these itself.
+		if inter, _ := m.Headers[dbus.FieldInterface].Value().(string); inter != peerInterface {
+			return
+		}
+	}
+	closeAll(m)
+}
+
+// CloseFiles closes the file descriptors among the values of a message, each once: two values can be
+// the same.
+func CloseFiles(body []any) {
 	files := map[dbus.UnixFD]bool{}
-	for _, v := range m.Body {
+	for _, v := range body {
 		collect(reflect.ValueOf(v), files)
 	}
 	for fd := range files {
@@ -145,6 +209,8 @@ func collect(v reflect.Value, files map[dbus.UnixFD]bool) {
 		return
 	case dbus.Variant:
 		collect(reflect.ValueOf(x.Value()), files)
+		return
+	case []byte:
 		return
 	}
 	switch v.Kind() {

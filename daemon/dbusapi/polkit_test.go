@@ -1,0 +1,139 @@
+package dbusapi_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"github.com/fobd/fobd/daemon"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/dbusapi"
+	"github.com/fobd/fobd/daemon/policy"
+)
+
+func denyAll(who policy.Actor, what policy.Action) error {
+	return &policy.DeniedError{Actor: who, Action: what, Reason: "a test"}
+}
+
+// mockPolkit puts python-dbusmock's polkit on a bus, where the real one cannot run.
+func mockPolkit(t *testing.T, address string) dbus.BusObject {
+	t.Helper()
+	if err := exec.Command("python3", "-c", "import dbusmock").Run(); err != nil {
+		t.Skip("no python-dbusmock")
+	}
+	conn, err := dbus.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.AddMatchSignal(dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, "org.freedesktop.PolicyKit1")); err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan *dbus.Signal, 8)
+	conn.Signal(signals)
+	cmd := exec.Command("python3", "-m", "dbusmock", "--system", "--template", "polkitd")
+	cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+address)
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	(&program{t: t, signals: signals}).hears("NameOwnerChanged", "")
+	return conn.Object("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority")
+}
+
+func TestPolkit(t *testing.T) {
+	l := newLab(t, func(c *dbusapi.Config) { c.Polkit, c.Authorize = true, denyAll })
+	l.emulate(api.EmulateAddRequest{Name: "a"})
+	p := l.program()
+	ask := func() error { return p.ask("EmulateRemove", api.EmulateNameRequest{Name: "nobody"}).Err }
+	refused := func(reason string) {
+		t.Helper()
+		err := ask()
+		var e dbus.Error
+		if !errors.As(err, &e) || e.Name != dbusapi.ErrorPrefix+"Denied" || !strings.Contains(e.Error(), reason) {
+			t.Errorf("got %v, want %q", err, reason)
+		}
+	}
+	refused("there is no polkit to allow it")
+	polkit := mockPolkit(t, l.address)
+	refused("polkit does not allow it")
+	if err := polkit.Call("org.freedesktop.DBus.Mock.SetAllowed", 0, []string{dbusapi.ActionAdmin}).Err; err != nil {
+		t.Fatal(err)
+	}
+	if got := errorName(ask()); got != dbusapi.ErrorPrefix+"NotFound" {
+		t.Errorf("allowed: got %s", got)
+	}
+	// What changes nothing is none of polkit's business.
+	if err := polkit.Call("org.freedesktop.DBus.Mock.SetAllowed", 0, []string{"org.example"}).Err; err != nil {
+		t.Fatal(err)
+	}
+	if err := p.ask("List", struct{}{}).Err; err != nil {
+		t.Error(err)
+	}
+	// A caller that leaves does not leave polkit's question behind.
+	if err := polkit.Call("org.freedesktop.DBus.Mock.SimulateHang", 0, true).Err; err != nil {
+		t.Fatal(err)
+	}
+	leaving := l.program()
+	call := leaving.root.Go(dbusapi.ManagerInterface+".EmulateRemove", 0, nil, `{"name":"nobody"}`)
+	var hanging bool
+	for !hanging && call.Err == nil {
+		if err := polkit.Call("org.freedesktop.DBus.Mock.HaveHangingCalls", 0).Store(&hanging); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leaving.conn.Close() // the lab's end waits for the call
+}
+
+// Another user than the daemon's own may administer when polkit says so, and only then.
+func TestPolkitLetsAnotherUserAdminister(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be several users")
+	}
+	if _, err := exec.LookPath("gdbus"); err != nil {
+		t.Skip("no gdbus")
+	}
+	rules := policy.Rules{Owner: 12345}
+	engine, err := daemon.New(daemon.Config{Rules: rules})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := startBus(t, "session", allowAll, "")
+	l := labWith(t, address, engine, func(c *dbusapi.Config) { c.Polkit, c.Authorize = true, rules.Authorize })
+	l.run(engine)
+	polkit := mockPolkit(t, address)
+	call := func(method string) string {
+		cmd := exec.Command("gdbus", "call", "--address", address, "--dest", dbusapi.Name, "--object-path", string(dbusapi.Root),
+			"--method", dbusapi.ManagerInterface+"."+method, `{"name":"x"}`)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	if err := os.Chmod(filepath.Dir(strings.TrimPrefix(strings.Split(address, ",")[0], "unix:path=")), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := call("EmulateAdd"); !strings.Contains(got, dbusapi.ErrorPrefix+"Denied") {
+		t.Errorf("polkit does not allow it: got %s", got)
+	}
+	if err := polkit.Call("org.freedesktop.DBus.Mock.SetAllowed", 0, []string{dbusapi.ActionAdmin}).Err; err != nil {
+		t.Fatal(err)
+	}
+	if got := call("EmulateAdd"); !strings.Contains(got, `"name":"x"`) {
+		t.Errorf("polkit allows it: got %s", got)
+	}
+	if got := call("Touch"); strings.Contains(got, "objectpath") {
+		// It is told in the operation, which gdbus does not wait for.
+		return
+	}
+	t.Error("a touch was not begun")
+}
