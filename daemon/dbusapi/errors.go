@@ -16,15 +16,15 @@ func busError(name, message string) error {
 	return dbus.NewError(busErrors+name, []any{text(message)})
 }
 
-// failure is an error as it crosses the bus: its code is in the name, the first argument is for
-// people, the second one is the whole error as JSON.
+// failure is an error as it crosses the bus: its code is in the name, its only argument is for people.
+// With a second one, GLib's programs would show neither.
 func failure(err error) *dbus.Error {
 	e := daemon.ErrorOf(err)
 	message := e.Message
 	if e.Hint != "" {
 		message += "; " + e.Hint
 	}
-	return dbus.NewError(ErrorPrefix+Camel(string(e.Code)), []any{text(message), encode(e)})
+	return dbus.NewError(ErrorPrefix+Camel(string(e.Code)), []any{text(message)})
 }
 
 // encode is a value of the interface as JSON.

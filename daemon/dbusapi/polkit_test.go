@@ -24,30 +24,10 @@ func denyAll(who policy.Actor, what policy.Action) error {
 // mockPolkit puts python-dbusmock's polkit on a bus, where the real one cannot run.
 func mockPolkit(t *testing.T, address string) dbus.BusObject {
 	t.Helper()
-	if err := exec.Command("python3", "-c", "import dbusmock").Run(); err != nil {
+	if err := exec.Command(python3, "-c", "import dbusmock").Run(); err != nil {
 		t.Skip("no python-dbusmock")
 	}
-	conn, err := dbus.Connect(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	if err := conn.AddMatchSignal(dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, "org.freedesktop.PolicyKit1")); err != nil {
-		t.Fatal(err)
-	}
-	signals := make(chan *dbus.Signal, 8)
-	conn.Signal(signals)
-	cmd := exec.Command("python3", "-m", "dbusmock", "--system", "--template", "polkitd")
-	cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+address)
-	cmd.Stderr = t.Output()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	(&program{t: t, signals: signals}).hears("NameOwnerChanged", "")
+	conn := startNamed(t, address, "org.freedesktop.PolicyKit1", python3, "-m", "dbusmock", "--system", "--template", "polkitd")
 	return conn.Object("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority")
 }
 
@@ -112,28 +92,94 @@ func TestPolkitLetsAnotherUserAdminister(t *testing.T) {
 	l := labWith(t, address, engine, func(c *dbusapi.Config) { c.Polkit, c.Authorize = true, rules.Authorize })
 	l.run(engine)
 	polkit := mockPolkit(t, address)
-	call := func(method string) string {
-		cmd := exec.Command("gdbus", "call", "--address", address, "--dest", dbusapi.Name, "--object-path", string(dbusapi.Root),
-			"--method", dbusapi.ManagerInterface+"."+method, `{"name":"x"}`)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		out, _ := cmd.CombinedOutput()
-		return string(out)
-	}
-	if err := os.Chmod(filepath.Dir(strings.TrimPrefix(strings.Split(address, ",")[0], "unix:path=")), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if got := call("EmulateAdd"); !strings.Contains(got, dbusapi.ErrorPrefix+"Denied") {
+	if got := callAsNobody(address, "EmulateAdd", `{"name":"x"}`); !strings.Contains(got, dbusapi.ErrorPrefix+"Denied") {
 		t.Errorf("polkit does not allow it: got %s", got)
 	}
 	if err := polkit.Call("org.freedesktop.DBus.Mock.SetAllowed", 0, []string{dbusapi.ActionAdmin}).Err; err != nil {
 		t.Fatal(err)
 	}
-	if got := call("EmulateAdd"); !strings.Contains(got, `"name":"x"`) {
+	if got := callAsNobody(address, "EmulateAdd", `{"name":"x"}`); !strings.Contains(got, `"name":"x"`) {
 		t.Errorf("polkit allows it: got %s", got)
 	}
-	if got := call("Touch"); strings.Contains(got, "objectpath") {
-		// It is told in the operation, which gdbus does not wait for.
-		return
+	// What is no administration is not polkit's to allow.
+	if got := callAsNobody(address, "List", "{}"); !strings.Contains(got, dbusapi.ErrorPrefix+"Denied") {
+		t.Errorf("List: got %s", got)
 	}
-	t.Error("a touch was not begun")
+}
+
+// The real polkit reads the action file, takes the question, and answers by a rule about its details.
+func TestRealPolkit(t *testing.T) {
+	const polkitd = "/usr/lib/polkit-1/polkitd"
+	if _, err := os.Stat(polkitd); err != nil || os.Geteuid() != 0 || exec.Command("unshare", "--mount", "true").Run() != nil {
+		t.Skip("the real polkit cannot run here")
+	}
+	actions, rules := t.TempDir(), t.TempDir()
+	action, err := os.ReadFile(filepath.Join(packaging, "polkit/org.fobd.Fob1.policy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rule = `polkit.addRule(function(action, subject) {
+		if (action.id == "org.fobd.Fob1.admin" && action.lookup("operation") == "emulate-add" && action.lookup("program") == "gdbus" && subject.user == "nobody")
+			return polkit.Result.YES;
+	});`
+	for file, text := range map[string]string{actions + "/org.fobd.Fob1.policy": string(action), rules + "/50-fobd.rules": rule} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mine := policy.Rules{Owner: 12345}
+	engine, err := daemon.New(daemon.Config{Rules: mine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := startBus(t, "system", allowAll, "")
+	l := labWith(t, address, engine, func(c *dbusapi.Config) { c.Polkit, c.Authorize = true, mine.Authorize })
+	l.run(engine)
+	startNamed(t, address, "org.freedesktop.PolicyKit1", "unshare", "--mount", "sh", "-c",
+		`mount --bind "$0" /usr/share/polkit-1/actions && mount --bind "$1" /etc/polkit-1/rules.d && exec "$2" --no-debug`, actions, rules, polkitd)
+	if got := callAsNobody(address, "EmulateAdd", `{"name":"x"}`); !strings.Contains(got, `"name":"x"`) {
+		t.Errorf("what the rule allows: got %s", got)
+	}
+	if got := callAsNobody(address, "EmulateRemove", `{"name":"x"}`); !strings.Contains(got, "polkit wants the person's password") {
+		t.Errorf("what no rule allows: got %s", got)
+	}
+}
+
+// startNamed starts a program and waits until it has its name on the bus.
+func startNamed(t *testing.T, address, name string, args ...string) *dbus.Conn {
+	t.Helper()
+	conn, err := dbus.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.AddMatchSignal(dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, name)); err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan *dbus.Signal, 8)
+	conn.Signal(signals)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+address)
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	(&program{t: t, signals: signals}).hears("NameOwnerChanged", "")
+	return conn
+}
+
+// callAsNobody calls a method of the manager as another user, and returns what gdbus says.
+func callAsNobody(address, method, request string) string {
+	cmd := exec.Command("gdbus", "call", "--address", address, "--dest", dbusapi.Name, "--object-path", string(dbusapi.Root),
+		"--method", dbusapi.ManagerInterface+"."+method, request)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if err != nil && len(out) == 0 {
+		return err.Error()
+	}
+	return string(out)
 }
