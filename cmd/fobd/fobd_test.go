@@ -58,7 +58,8 @@ func prepare(t testing.TB, program string, args ...string) *instance {
 		env = "FOBD_TEST_RUN="
 	}
 	d.cmd = exec.Command(program, append([]string{"--user", "--no-hid", "--socket", d.socket, "--state-dir", dir}, args...)...)
-	d.cmd.Env = append(os.Environ(), env, "NOTIFY_SOCKET="+filepath.Join(dir, "n"), "XDG_CONFIG_HOME="+dir, "JOURNAL_STREAM=")
+	d.cmd.Env = append(os.Environ(), env, "NOTIFY_SOCKET="+filepath.Join(dir, "n"), "XDG_CONFIG_HOME="+dir, "JOURNAL_STREAM=",
+		"DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent")
 	d.cmd.Stderr = &d.stderr
 	d.http = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -67,6 +68,16 @@ func prepare(t testing.TB, program string, args ...string) *instance {
 		},
 	}}
 	return d
+}
+
+// configure gives it a configuration file.
+func (d *instance) configure(t testing.TB, text string) {
+	t.Helper()
+	file := filepath.Join(filepath.Dir(d.socket), "fobd.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.cmd.Args = append(d.cmd.Args, "--config", file)
 }
 
 // start starts it and waits until it is ready.

@@ -41,6 +41,17 @@ func sessionBus(t *testing.T) string {
 	return strings.TrimSpace(address)
 }
 
+// owned is what gdbus says of whether a name has an owner.
+func owned(t *testing.T, address, name string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "gdbus", "call", "--address", address, "--dest", "org.freedesktop.DBus", "--object-path", "/", "--method", "org.freedesktop.DBus.NameHasOwner", name)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // Each of the two is on the session's bus when the configuration says so, and only then.
 func TestOtherProgramsNamesOnTheBus(t *testing.T) {
 	const (
@@ -58,19 +69,12 @@ func TestOtherProgramsNamesOnTheBus(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			address := sessionBus(t)
 			d := prepare(t, "")
-			file := filepath.Join(filepath.Dir(d.socket), "fobd.toml")
-			if err := os.WriteFile(file, []byte(tt.config), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			d.cmd.Args = append(d.cmd.Args, "--config", file)
+			d.configure(t, tt.config)
 			d.cmd.Env = append(d.cmd.Env, "DBUS_SESSION_BUS_ADDRESS="+address)
 			d.start(t)
 			for name, want := range tt.want {
-				cmd := exec.CommandContext(t.Context(), "gdbus", "call", "--session", "--dest", "org.freedesktop.DBus", "--object-path", "/", "--method", "org.freedesktop.DBus.NameHasOwner", name)
-				cmd.Env = append(os.Environ(), "DBUS_SESSION_BUS_ADDRESS="+address)
-				out, err := cmd.CombinedOutput()
-				if got := strings.TrimSpace(string(out)); err != nil || got != want {
-					t.Errorf("%s: got %s, %v; want %s", name, got, err, want)
+				if got := owned(t, address, name); got != want {
+					t.Errorf("%s: got %s, want %s", name, got, want)
 				}
 			}
 			d.stop(t)
