@@ -191,6 +191,16 @@ func (c *call) show(p api.Prompt) (withdraw func()) {
 	})
 }
 
+// showOthers shows a prompt that wants no answer as show does, but not to the program that asks.
+func (c *call) showOthers(p api.Prompt) (withdraw func()) {
+	c.e.events.prompt(p)
+	hide := c.e.Desk.tell(c.who, p)
+	return func() {
+		hide()
+		c.e.events.withdraw(p)
+	}
+}
+
 // ask shows a prompt that wants an answer. It ends at once when the key is pulled out.
 func ask[T any](ctx context.Context, s *session, p api.Prompt, question func(context.Context, api.Prompt) (T, error)) (T, error) {
 	ctx, cancel := s.key.While(ctx)

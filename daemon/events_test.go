@@ -108,6 +108,49 @@ func TestEvents(t *testing.T) {
 	})
 }
 
+// Who waits hears of each new place in the queue; all others hear once that it waits, for a thousand
+// who wait would tell a thousand times at each step.
+func TestPlacesInTheQueueAreForThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		k := newToy()
+		l.plug("k1", k, toyServer)
+		tl := l.tail()
+		var waits []*later
+		var people []*person
+		for range 4 {
+			p := &person{}
+			people = append(people, p)
+			waits = append(waits, l.start(api.OpTouch, api.TouchRequest{}, p))
+			time.Sleep(time.Second)
+		}
+		for _, w := range waits {
+			k.touches <- struct{}{}
+			if _, err := w.wait(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		l.settle()
+		var places []string
+		for _, p := range people[3].seen {
+			if p.Kind == api.PromptWait {
+				places = append(places, fmt.Sprintf("%d of %d", p.Position, p.Waiting))
+			}
+		}
+		if got, want := strings.Join(places, ", "), "3 of 3, 2 of 2, 1 of 1"; got != want {
+			t.Errorf("the last one heard %s, want %s", got, want)
+		}
+		text := tl.text()
+		if got := strings.Count(text, "prompt wait"); got != 3 {
+			t.Errorf("others heard of %d that wait, want 3: %s", got, text)
+		}
+		if got := strings.Count(text, "withdrawn wait"); got != 3 {
+			t.Errorf("others heard of %d that wait no more, want 3: %s", got, text)
+		}
+	})
+}
+
 func TestFailureIsInTheEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -88,28 +89,37 @@ type waiter struct {
 	key      *tokens.Key
 	busy     func()
 	holder   *api.Holder
-	withdraw func()
+	withdraw func() // from the program that asks
+	over     func() // from all others
 }
 
+// wait tells the program that asks of its place, again and again; all others hear once that it waits.
 func (w *waiter) wait(at place) {
-	w.done()
 	if w.holder == nil && w.busy != nil {
 		w.busy()
 	}
 	w.holder = &at.Holder
 	p := w.c.prompt(api.PromptWait, w.key)
-	p.Holder, p.Position, p.Waiting = &at.Holder, at.Position, at.Waiting
+	p.Holder = &at.Holder
 	p.Message = fmt.Sprintf("%s is in use by %s; waiting for it", w.key.Name(), holderName(at.Holder))
+	if w.over == nil {
+		w.over = w.c.showOthers(p)
+	} else {
+		w.withdraw()
+		p.ID = rand.Text()
+	}
+	p.Position, p.Waiting = at.Position, at.Waiting
 	if at.Waiting > 1 {
 		p.Message += fmt.Sprintf(", %d of %d", at.Position, at.Waiting)
 	}
-	w.withdraw = w.c.show(p)
+	w.withdraw = w.c.requester.Show(p)
 }
 
 func (w *waiter) done() {
-	if w.withdraw != nil {
+	if w.over != nil {
 		w.withdraw()
-		w.withdraw = nil
+		w.over()
+		w.over = nil
 	}
 }
 

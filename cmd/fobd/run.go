@@ -60,6 +60,9 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		Log:             log,
 		BodyTimeout:     cfg.Timeouts.Body.Duration,
 		ShutdownTimeout: cfg.Timeouts.Shutdown.Duration,
+
+		MaxConnections:     cfg.Limits.Connections,
+		MaxUserConnections: cfg.Limits.UserConnections,
 	})
 
 	// The first part that ends, or ctx, ends them all.

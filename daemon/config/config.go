@@ -23,6 +23,7 @@ type Config struct {
 	Socket   Socket   `toml:"socket"`
 	Log      Log      `toml:"log"`
 	Timeouts Timeouts `toml:"timeouts"`
+	Limits   Limits   `toml:"limits"`
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
 	Prompts    Prompts    `toml:"prompts"`
@@ -77,6 +78,13 @@ type Timeouts struct {
 	Body Duration `toml:"body"`
 	// Shutdown bounds how long the daemon waits for running requests when it stops.
 	Shutdown Duration `toml:"shutdown"`
+}
+
+// Limits bound what programs could take from each other.
+type Limits struct {
+	// Connections bounds the connections of all users to the socket, UserConnections those of one.
+	Connections     int `toml:"connections"`
+	UserConnections int `toml:"user-connections"`
 }
 
 // Expose says whether programs that do not know fobd see a virtual key, which shares the real ones.
@@ -143,6 +151,7 @@ func Defaults(s Scope) Config {
 			Body:      Duration{10 * time.Second},
 			Shutdown:  Duration{10 * time.Second},
 		},
+		Limits:     Limits{Connections: 16384, UserConnections: 12288},
 		Enterprise: Enterprise{RPIDs: []string{}},
 		Prompts:    Prompts{Order: []string{}},
 		HID:        true,
@@ -167,6 +176,9 @@ func (c *Config) Validate() error {
 	// sockaddr_un has room for 107 bytes and a zero, unix(7).
 	if n := len(c.Socket.Path); n > 107 {
 		errs = append(errs, fmt.Errorf("config: socket.path is %d bytes long, at most 107 work", n))
+	}
+	if c.Limits.Connections < 1 || c.Limits.UserConnections < 1 {
+		errs = append(errs, errors.New("config: limits.connections and limits.user-connections must be at least 1"))
 	}
 	if path := c.TouchDetectorSocket; path != "" && path != TouchDetectorAuto && (!filepath.IsAbs(path) || len(path) > 107) {
 		errs = append(errs, fmt.Errorf("config: touch-detector-socket is %q, want %q or an absolute path of at most 107 bytes", path, TouchDetectorAuto))

@@ -52,6 +52,9 @@ shutdown = "4s"
 [enterprise-attestation]
 vendor = true
 rp-ids = ["corp.example"]
+[limits]
+connections = 100
+user-connections = 10
 [prompts]
 order = ["notify", "requester"]
 [expose]
@@ -87,6 +90,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Timeouts: config.Timeouts{
 			Operation: span(2 * time.Minute), Body: span(3 * time.Second), Shutdown: span(4 * time.Second),
 		},
+		Limits:     config.Limits{Connections: 100, UserConnections: 10},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Prompts:    config.Prompts{Order: []string{"notify", "requester"}},
 		Expose:     config.Expose{Enabled: true, Key: "1234", VendorID: 0x1050, ProductID: 0x0407},

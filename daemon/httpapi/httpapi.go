@@ -54,7 +54,7 @@ type Config struct {
 	// in which it must take a line of its answer. Default: 10 seconds.
 	BodyTimeout time.Duration
 	// MaxConnections bounds the connections of all users together, and
-	// MaxUserConnections those of one user. Defaults: 8192 and 4096.
+	// MaxUserConnections those of one user. Defaults: 16384 and 12288.
 	MaxConnections, MaxUserConnections int
 	// ShutdownTimeout bounds how long [Handler.Serve] waits for running requests. Default: 10 seconds.
 	ShutdownTimeout time.Duration
@@ -78,8 +78,8 @@ func New(engine Engine, cfg Config) *Handler {
 	}
 	setDefault(&cfg.MaxBody, 1<<20)
 	setDefault(&cfg.BodyTimeout, 10*time.Second)
-	setDefault(&cfg.MaxConnections, 8192)
-	setDefault(&cfg.MaxUserConnections, 4096)
+	setDefault(&cfg.MaxConnections, 16384)
+	setDefault(&cfg.MaxUserConnections, 12288)
 	setDefault(&cfg.ShutdownTimeout, 10*time.Second)
 	h := &Handler{engine: engine, cfg: cfg, operations: map[string]daemon.Operation{}}
 	for _, op := range daemon.Operations() {
