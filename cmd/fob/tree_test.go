@@ -153,3 +153,22 @@ func TestManPagesRepeat(t *testing.T) {
 		t.Errorf("SOURCE_DATE_EPOCH does not date the page: %v", err)
 	}
 }
+
+// The unit starts a command that there is, with flags that it has.
+func TestAgentUnit(t *testing.T) {
+	unit, err := os.ReadFile("../../packaging/systemd/user/fob-agent.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`(?m)^ExecStart=fob (.*)$`).FindSubmatch(unit)
+	if match == nil {
+		t.Fatalf("no fob in %s", unit)
+	}
+	cmd, args, err := (&app{}).root().Find(strings.Fields(string(match[1])))
+	if err != nil || cmd.Name() != "agent" {
+		t.Fatalf("got %v, %v", cmd, err)
+	}
+	if err := cmd.ParseFlags(args); err != nil {
+		t.Error(err)
+	}
+}

@@ -23,14 +23,18 @@ func TestUnits(t *testing.T) {
 			if scope == "user" {
 				from, args = filepath.Join(units, "user"), []string{"--user", "verify"}
 			}
-			for _, name := range []string{"fobd.service", "fobd.socket"} {
+			names := []string{"fobd.service", "fobd.socket"}
+			if scope == "user" {
+				names = append(names, "fob-agent.service")
+			}
+			for _, name := range names {
 				unit, err := os.ReadFile(filepath.Join(from, name))
 				if err != nil {
 					t.Fatal(err)
 				}
 				// What is not installed here is not what is tested.
 				text := strings.ReplaceAll(string(unit), "Documentation=man:fobd(8)\n", "")
-				text = strings.ReplaceAll(text, "ExecStart=fobd ", "ExecStart=/bin/true ")
+				text = strings.NewReplacer("Documentation=man:fob(1)\n", "", "ExecStart=fobd ", "ExecStart=/bin/true ", "ExecStart=fob ", "ExecStart=/bin/true ").Replace(text)
 				path := filepath.Join(dir, name)
 				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
