@@ -16,7 +16,7 @@ BENCHSTAT := golang.org/x/perf/cmd/benchstat@latest
 VM := ./testdata/vm
 FUZZTIME ?= 10s
 
-.PHONY: build preload demo test test-race test-vm check lint fuzz bench man libusb install clean help
+.PHONY: build preload demo test test-race test-vm soak check lint fuzz bench man libusb install clean help
 
 build: ## fobd, fob and fobkey, static, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/fobd ./cmd/fob ./cmd/fobkey
@@ -37,12 +37,15 @@ test-race: ## the quick tests under the race detector
 test-vm: ## tests against a real kernel, libfido2 and OpenSSH in a virtual machine
 	testdata/vm/test.sh
 
+soak: ## a storm of 1,000 programs over one daemon, for SOAK_DURATION (60s), and their share of what the keys can do
+	$(GO) test -tags soak -count 1 -timeout 15m -v -run Storm -bench Share -benchtime 1x ./testdata/soak
+
 check: lint test-race libusb ## what must pass before a commit
 
 lint: ## formatting, vet, staticcheck, golangci-lint, module file
 	@unformatted=$$($(GO) run $(GOFUMPT) -l cmd ctap2 daemon hid testdata tokens u2f udev); \
 		if [ -n "$$unformatted" ]; then echo "not gofumpt-ed:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./... && $(GO) vet -tags vm $(VM)
+	$(GO) vet ./... && $(GO) vet -tags vm $(VM) && $(GO) vet -tags soak ./testdata/soak
 	$(GO) mod tidy -diff
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(GOLANGCI) run ./...

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -21,11 +22,17 @@ const maxBehind = 256
 type broadcaster struct {
 	mu          sync.Mutex // guards what follows
 	keys        map[string]api.Key
-	prompts     map[string]api.Prompt
-	order       []string              // ids of prompts, oldest first
+	prompts     map[string]shown      // by id
+	last        uint64                // number of the last prompt
 	holders     map[string]api.Holder // by key: whose operation has taken it
 	touches     map[string]api.Holder // by key: who outside waits for a touch
 	subscribers map[*subscriber]struct{}
+}
+
+// shown is a prompt with its number, which tells the order in which prompts came.
+type shown struct {
+	number uint64
+	prompt api.Prompt
 }
 
 // subscriber is what one stream has not sent yet. Its fields are guarded by the
@@ -78,10 +85,10 @@ func (b *broadcaster) prompt(p api.Prompt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.prompts == nil {
-		b.prompts = make(map[string]api.Prompt)
+		b.prompts = make(map[string]shown)
 	}
-	b.prompts[p.ID] = p
-	b.order = append(b.order, p.ID)
+	b.last++
+	b.prompts[p.ID] = shown{b.last, p}
 	b.tell(promptEvent(api.EventPrompt, p))
 }
 
@@ -96,7 +103,6 @@ func (b *broadcaster) withdraw(p api.Prompt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.prompts, p.ID)
-	b.order = slices.DeleteFunc(b.order, func(id string) bool { return id == p.ID })
 	b.tell(promptEvent(api.EventWithdrawn, api.Prompt{ID: p.ID, Kind: p.Kind, Operation: p.Operation}))
 }
 
@@ -146,8 +152,8 @@ func (b *broadcaster) subscribe() *subscriber {
 			add(api.Event{Type: api.EventHolder, Key: &key, Holder: &now})
 		}
 	}
-	for _, id := range b.order {
-		add(promptEvent(api.EventPrompt, b.prompts[id]))
+	for _, s := range slices.SortedFunc(maps.Values(b.prompts), func(x, y shown) int { return cmp.Compare(x.number, y.number) }) {
+		add(promptEvent(api.EventPrompt, s.prompt))
 	}
 	for _, id := range slices.Sorted(maps.Keys(b.touches)) {
 		add(foreignEvent(api.EventForeign, b.keys[id], b.touches[id]))
