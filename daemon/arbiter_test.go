@@ -66,6 +66,7 @@ func TestArbiterTellsEveryHolder(t *testing.T) {
 			}
 			releases[i]()
 			time.Sleep(2 * placeInterval)
+			synctest.Wait()
 		}
 		want := []string{"b is 1 of 1 after a", "c is 2 of 2 after a", "c is 1 of 1 after b"}
 		if !slices.Equal(heard, want) {
@@ -160,6 +161,7 @@ func TestArbiterTellsOfNewPlaces(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if got := len(heard); got != 2 || heard[0].Position != 2 || heard[1].Position != 1 || heard[1].Waiting != 2 {
 			t.Errorf("heard %+v, want places 2 of 2 and 1 of 2", heard)
 		}
@@ -171,6 +173,7 @@ func TestArbiterTellsOfNewPlaces(t *testing.T) {
 			cancel()
 			synctest.Wait()
 			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
 		}
 		if got := len(heard); got > 5 {
 			t.Errorf("heard of %d places in a second", got)
