@@ -147,6 +147,7 @@ func TestOneRoomOwnsAModule(t *testing.T) {
 		"github.com/godbus/dbus/v5":            {"daemon/dbusapi", "cmd/internal/notify"},
 		"github.com/getkin/kin-openapi":        {"daemon/httpapi"},
 		"github.com/pelletier/go-toml/v2":      {"daemon/config"},
+		"github.com/cedar-policy/cedar-go":     {"daemon/policy"},
 		"github.com/coreos/go-systemd/v22":     {"cmd/fobd"},
 		"github.com/spf13/cobra":               {"cmd"},
 		"golang.org/x/crypto/chacha20poly1305": {"tokens/softkey"},

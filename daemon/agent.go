@@ -195,6 +195,19 @@ func (d *Desk) next(who policy.Actor, kind api.PromptKind, asked map[*agent]bool
 	return a, ok
 }
 
+// of returns the agents that are the same process as who, or the same program where that is known.
+func (d *Desk) of(who policy.Actor) []*agent {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var same []*agent
+	for _, a := range d.agents {
+		if who.PID != 0 && a.who.PID == who.PID || who.App.ID() != "" && a.who.App.ID() == who.App.ID() && a.who.UID == who.UID {
+			same = append(same, a)
+		}
+	}
+	return same
+}
+
 // askAgent asks one agent.
 func (d *Desk) askAgent(ctx context.Context, a *agent, who policy.Actor, p api.Prompt) (answer, error) {
 	q := d.put(&p, who, a)
@@ -240,6 +253,9 @@ func (p people) Choose(ctx context.Context, prompt api.Prompt) (int, error) {
 	if a, asked, err := p.ask(ctx, prompt); asked {
 		return a.index, err
 	}
+	if prompt.Kind == api.PromptConsent {
+		return nobody{}.Choose(ctx, prompt)
+	}
 	return p.ui.Choose(ctx, prompt)
 }
 
@@ -254,9 +270,15 @@ func (p people) Confirm(ctx context.Context, prompt api.Prompt) (bool, error) {
 // ask asks agents in the order of preference. asked is false when it is the program's own turn.
 func (p people) ask(ctx context.Context, prompt api.Prompt) (v answer, asked bool, err error) {
 	seen := make(map[*agent]bool)
-	requester := interactive(p.ui)
-	if !requester {
+	// A program does not agree for the person to what it wants itself.
+	consent := prompt.Kind == api.PromptConsent
+	if consent || !interactive(p.ui) {
 		seen[nil] = true
+	}
+	if consent {
+		for _, a := range p.desk.of(p.who) {
+			seen[a] = true
+		}
 	}
 	for {
 		a, ok := p.desk.next(p.who, prompt.Kind, seen)

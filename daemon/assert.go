@@ -21,7 +21,7 @@ func (c *call) assert(ctx context.Context, r *api.AssertRequest) (*api.AssertRes
 	if err != nil {
 		return nil, err
 	}
-	rpID, err := c.site(r.Origin, options.RPID, r.Purpose, options.AppID)
+	rpID, err := c.enter(ctx, r.Origin, options.RPID, r.Purpose, options.AppID)
 	if err != nil {
 		return nil, err
 	}

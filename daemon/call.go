@@ -29,9 +29,16 @@ type call struct {
 	whole context.Context
 	// rpID and purpose are shown in prompts.
 	rpID, purpose string
+	// site is what the policy is told of it.
+	site siteClaim
+	// asking are those who ask a person for consent.
+	asking sync.WaitGroup
 
-	mu  sync.Mutex  // guards key
-	key *tokens.Key // the key that does it, once that is known
+	mu        sync.Mutex  // guards what follows
+	key       *tokens.Key // the key that does it, once that is known
+	vouched   bool        // by polkit
+	verdict   verdict
+	agreement *agreement // nil until a person is asked for consent
 }
 
 // nobodyHint says how somebody can be asked.
@@ -47,6 +54,9 @@ func (nobody) PIN(_ context.Context, p api.Prompt) (api.Secret, error) {
 }
 
 func (nobody) Choose(_ context.Context, p api.Prompt) (int, error) {
+	if p.Kind == api.PromptConsent {
+		return 0, &api.Error{Code: api.CodeDenied, Message: "a person must agree and no agent can ask them: " + p.Message, Hint: "start an agent, such as fob agent --notify, or add a rule to the policy", Key: p.Key}
+	}
 	return 0, &api.Error{Code: api.CodeInvalidRequest, Message: "there is a choice and nobody can be asked", Hint: nobodyHint, Key: p.Key}
 }
 
@@ -61,13 +71,16 @@ func (c *call) interactive(kind api.PromptKind) bool {
 	return interactive(c.requester) || c.e.Desk.reachable(c.who, kind)
 }
 
-// run asks the policy, then decodes and runs.
+// run asks the policy, then decodes and runs. What is about a site is decoded first, see [call.enter].
 func (c *call) run(ctx context.Context, decode func(any) error) (any, error) {
-	if err := c.e.cfg.Rules.Authorize(c.who, policy.Action{Operation: c.op.Name, Scope: c.op.Scope}); err != nil {
-		return nil, err
-	}
+	defer c.asking.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if !c.op.sited {
+		if err := c.admit(ctx); err != nil {
+			return nil, err
+		}
+	}
 	defer context.AfterFunc(c.e.stopping, func() { cancel(errShuttingDown) })()
 	return c.op.run(c, ctx, decode)
 }

@@ -18,6 +18,10 @@ type rawAction struct {
 	Scope     policy.Scope
 	// RPID is the site, where the message says it; U2F says only its hash.
 	RPID string
+	// Application is the hash that U2F says instead.
+	Application *[32]byte
+	// Touch and Verify are the options up and uv.
+	Touch, Verify bool
 	// Command and Sub are the CTAP2 command and subcommand, or U2F's instruction and control.
 	Command, Sub byte
 	// Continues says that the message makes sense only after another one, without others' between them.
@@ -59,6 +63,7 @@ func classifyCBOR(request []byte) (a rawAction, err error) {
 		}
 		a = rawRow(api.OpRegister)
 		a.RPID, a.Continues = r.RP.ID, verified(r.PINUVAuthParam)
+		a.Touch, a.Verify = true, a.Continues || r.Options != nil && r.Options.UV != nil && *r.Options.UV
 		return a, nil
 	case ctap2.CmdGetAssertion:
 		var r ctap2.GetAssertionRequest
@@ -68,6 +73,8 @@ func classifyCBOR(request []byte) (a rawAction, err error) {
 		a = rawRow(api.OpAssert)
 		// More assertions follow only where no list says which credential is meant, CTAP 2.2, section 6.2.2, step 12.
 		a.RPID, a.Continues, a.Opens = r.RPID, verified(r.PINUVAuthParam), len(r.AllowList) == 0
+		a.Touch = r.Options == nil || r.Options.UP == nil || *r.Options.UP
+		a.Verify = a.Continues || r.Options != nil && r.Options.UV != nil && *r.Options.UV
 		return a, nil
 	case ctap2.CmdGetNextAssertion:
 		a, err = bare(api.OpAssert)
@@ -223,10 +230,20 @@ func classifyMSG(message []byte) (rawAction, error) {
 	switch c.INS {
 	case u2f.InsRegister:
 		a = rawRow(api.OpRegister)
-		_, err = u2f.ParseRegisterRequest(c)
+		var r u2f.RegisterRequest
+		if r, err = u2f.ParseRegisterRequest(c); err == nil {
+			a.Application, a.Touch = &r.Application, true
+		}
 	case u2f.InsAuthenticate:
 		a = rawRow(api.OpAssert)
-		_, err = u2f.ParseAuthenticateRequest(c)
+		var r u2f.AuthenticateRequest
+		if r, err = u2f.ParseAuthenticateRequest(c); err == nil {
+			a.Touch = r.Control == u2f.ControlEnforce
+			// A question whether the key handle is the key's signs nothing.
+			if r.Control != u2f.ControlCheckOnly {
+				a.Application = &r.Application
+			}
+		}
 	case u2f.InsVersion:
 		a = rawRow(api.OpInfo)
 	default:

@@ -163,7 +163,7 @@ func (q *question) parse(body []byte) (answer, error) {
 			return invalid("the PIN is empty")
 		}
 		return answer{pin: bytes.Clone(body)}, nil
-	case api.PromptChoose:
+	case api.PromptChoose, api.PromptConsent:
 		var i *int
 		if json.Unmarshal(body, &i) != nil || i == nil || *i < 0 || *i >= q.choices {
 			return invalid("want the index of one of %d choices", q.choices)

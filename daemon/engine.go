@@ -42,7 +42,13 @@ type Config struct {
 	// Sources are the buses on which keys are looked for. Emulated keys are on a bus of
 	// the engine's own.
 	Sources []hid.Bus
-	Rules   policy.Rules
+	// Rules say who may do what. Default: the zero [policy.Rules].
+	Rules policy.Decider
+	// Session tells the state of a login session, for the rules. Default: nothing is known of any.
+	Session func(id string) policy.Session
+	// Vouch asks polkit whether who may administer, when the rules would take its word; interactive says
+	// that it may ask the person for a password. Default: nobody vouches.
+	Vouch func(ctx context.Context, who policy.Actor, what policy.Action, interactive bool) error
 	// Verifier does what verify asks for; without one it is unsupported.
 	Verifier Verifier
 	// Log gets one line for each operation. Default: nowhere.
@@ -84,6 +90,7 @@ type Engine struct {
 	log      *slog.Logger
 	keys     *tokens.Registry
 	arbiter  arbiter
+	grants   grants
 	events   broadcaster
 	emulated emulator
 	leases   leases
@@ -104,6 +111,9 @@ type Engine struct {
 func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Rules == nil {
+		cfg.Rules = policy.Rules{}
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
@@ -199,7 +209,7 @@ func (e *Engine) Do(ctx context.Context, who policy.Actor, op string, decode fun
 // Events streams what happens to send: what is there now, a ready event, and then every
 // change, until ctx ends or send fails. A slow subscriber gets one lost event and goes on.
 func (e *Engine) Events(ctx context.Context, who policy.Actor, send func(api.Event) error) error {
-	if err := e.cfg.Rules.Authorize(who, policy.Action{Operation: "events", Scope: policy.ScopeRead}); err != nil {
+	if err := e.Authorize(who, policy.Action{Operation: "events", Scope: policy.ScopeRead}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -210,7 +220,7 @@ func (e *Engine) Events(ctx context.Context, who policy.Actor, send func(api.Eve
 
 // Agent is [Desk.Agent] for who the policy lets see prompts, until the engine stops.
 func (e *Engine) Agent(ctx context.Context, who policy.Actor, about api.Agent, send func(api.Line) error) error {
-	if err := e.cfg.Rules.Authorize(who, policy.Action{Operation: "prompts", Scope: policy.ScopeUse}); err != nil {
+	if err := e.Authorize(who, policy.Action{Operation: "prompts", Scope: policy.ScopeUse}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

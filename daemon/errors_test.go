@@ -19,7 +19,7 @@ import (
 func TestMessagesNameNoPackage(t *testing.T) {
 	for _, err := range []error{
 		fmt.Errorf("%w: no such site", webauthn.ErrRPID),
-		&policy.DeniedError{Action: policy.Action{Operation: "touch"}, Reason: "not yours"},
+		&policy.DeniedError{Action: policy.Action{Operation: "touch"}, Decision: because("not yours")},
 		invalidEmulation(errors.New("softkey: unknown presence")),
 	} {
 		message := ErrorOf(err).Message
@@ -47,7 +47,7 @@ func TestErrorOf(t *testing.T) {
 		"caller's":       {context.DeadlineExceeded, api.CodeTimeout, "in time"},
 		"hung up":        {&keyError{key, context.Canceled}, api.CodeCancelled, "given up"},
 		"stopping":       {fmt.Errorf("%w: %w", context.Canceled, errShuttingDown), api.CodeShuttingDown, "stopping"},
-		"denied":         {&policy.DeniedError{Action: policy.Action{Operation: "touch"}, Reason: "no"}, api.CodeDenied, "touch"},
+		"denied":         {&policy.DeniedError{Action: policy.Action{Operation: "touch"}, Decision: because("no")}, api.CodeDenied, "touch"},
 		"undecodable":    {&requestError{errors.New("bad member")}, api.CodeInvalidRequest, "bad member"},
 		"unknown status": {&keyError{key, &ctap2.Error{Status: 0xF3}}, api.CodeKeyError, "key k1"},
 		"of the key":     {&keyError{key, errors.New("odd")}, api.CodeKeyError, "odd"},
@@ -93,4 +93,8 @@ func TestTranslationsAreWhole(t *testing.T) {
 			t.Errorf("%v: got %s, want %s: another row hides it", row.target, e.Code, row.code)
 		}
 	}
+}
+
+func because(reason string) policy.Decision {
+	return policy.Decision{Effect: policy.Deny, Rules: []policy.Rule{{ID: "test", Reason: reason}}}
 }

@@ -15,7 +15,7 @@ func LeaseSend(ctx context.Context, e *Engine, id string, who policy.Actor, requ
 }
 
 // Disown makes the policy say no to whoever was the owner.
-func Disown(e *Engine) { e.cfg.Rules = policy.Rules{Owner: e.cfg.Rules.Owner + 1} }
+func Disown(e *Engine) { e.cfg.Rules = policy.Rules{Owner: 1 << 31} }
 
 // LeaseTokens gives the very bytes of the tokens that a lease keeps, real and surrogate.
 func LeaseTokens(e *Engine, id string) (secrets [][]byte) {

@@ -151,7 +151,7 @@ func (v *virtualKey) greet(ctx context.Context) (ctaphid.InitResponse, error) {
 func (v *virtualKey) call(a rawAction, who policy.Actor) *call {
 	c := &call{
 		e: v.e, op: table[a.Operation], who: who, began: time.Now(),
-		ui: people{&v.e.Desk, who, nobody{}}, requester: nobody{}, rpID: a.RPID,
+		ui: people{&v.e.Desk, who, nobody{}}, requester: nobody{}, rpID: a.RPID, site: rawSite(a),
 	}
 	c.deadline = c.began.Add(v.e.cfg.Timeout)
 	return c
@@ -251,7 +251,8 @@ func (v *virtualKey) do(ctx context.Context, a rawAction, message []byte, send f
 	defer v.e.end()
 	c := v.call(a, v.who())
 	defer func() { c.finish(ctx, err) }()
-	if err = v.e.cfg.Rules.Authorize(c.who, policy.Action{Operation: a.Operation, Scope: a.Scope}); err != nil {
+	defer c.asking.Wait()
+	if err = c.admit(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, c.deadline, errDeadline)
@@ -274,6 +275,11 @@ func (v *virtualKey) do(ctx context.Context, a rawAction, message []byte, send f
 // take opens the key that the message is for, or goes on with the one that is held.
 func (v *virtualKey) take(ctx context.Context, c *call, a rawAction, message []byte) (*session, error) {
 	if s := v.resume(c); s != nil {
+		// The key is kept for what follows, not what is allowed with it.
+		if err := c.permitKey(ctx, s.key); err != nil {
+			v.leave(s, true)
+			return nil, err
+		}
 		return s, nil
 	}
 	k, err := v.target(ctx, c, a, message)

@@ -103,9 +103,17 @@ func TestStatus(t *testing.T) {
 func TestPolicyComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
-		decode := func(any) error { t.Error("decoded for one who may not"); return nil }
+		// Rules can speak of sites: these two are decoded first.
+		sites := map[string]any{
+			api.OpRegister: api.RegisterRequest{Origin: "https://example.org", Options: creation("alice", "", "")},
+			api.OpAssert:   api.AssertRequest{Origin: "https://example.org", Options: json.RawMessage(`{"challenge":"AAAAAAAAAAAAAAAAAAAAAA","rpId":"example.org"}`)},
+		}
 		mallory := policy.Actor{UID: 1001, PID: 1, User: "mallory"}
 		for _, op := range daemon.Operations() {
+			decode := func(any) error { t.Error("decoded for one who may not"); return nil }
+			if r, ok := sites[op.Name]; ok {
+				decode = decoder(r)
+			}
 			_, err := l.engine.Do(l.ctx, mallory, op.Name, decode, nil)
 			if e := wantCode(t, err, api.CodeDenied); !strings.Contains(e.Message, op.Name) {
 				t.Errorf("%s: got %q", op.Name, e.Message)
@@ -156,6 +164,7 @@ func TestOperationsAreSortedAndWhole(t *testing.T) {
 		api.OpEmulateFault, api.OpEmulateClock, api.OpEmulateFinger, api.OpEmulateSnapshot, api.OpEmulateRestore,
 		api.OpEmulateClone, api.OpEmulateImport, api.OpEmulateExport, api.OpEmulateObserve,
 		api.OpLease, api.OpLeaseEnd, api.OpLeaseList, api.OpLeaseSend,
+		api.OpPolicyCheck, api.OpPolicyExplain, api.OpPolicyList, api.OpGrantList, api.OpGrantRevoke,
 	}
 	slices.Sort(want)
 	if !slices.Equal(names, want) {

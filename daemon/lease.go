@@ -228,7 +228,7 @@ func (c *call) leaseEnd(ctx context.Context, r *api.LeaseEndRequest) (*api.Lease
 		}
 		l, cause = all[i], errLeaseRevoked
 		if l.c.who.UID != c.who.UID {
-			if err := c.e.cfg.Rules.Authorize(c.who, policy.Action{Operation: c.op.Name, Scope: policy.ScopeAdmin}); err != nil {
+			if err := c.e.Authorize(c.who, policy.Action{Operation: c.op.Name, Scope: policy.ScopeAdmin}); err != nil {
 				return nil, err
 			}
 		}

@@ -22,7 +22,7 @@ const maxLeaseFiles = 16
 // through it meets the same policy and prompts as what [api.OpLeaseSend] sends. At the end of the
 // lease there is nothing more to read. The caller closes the file, which does not end the lease.
 func (e *Engine) LeaseReports(who policy.Actor, lease string) (*os.File, error) {
-	if err := e.cfg.Rules.Authorize(who, policy.Action{Operation: api.OpLeaseSend, Scope: policy.ScopeUse}); err != nil {
+	if err := e.Authorize(who, policy.Action{Operation: api.OpLeaseSend, Scope: policy.ScopeUse}); err != nil {
 		return nil, err
 	}
 	l, err := e.leases.find(lease, who)

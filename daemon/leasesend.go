@@ -66,7 +66,7 @@ func (l *lease) outcome(m leaseMessage, response []byte) error {
 
 // deliver asks the policy, waits for the lease's turn, and has the key answer.
 func (l *lease) deliver(ctx context.Context, m leaseMessage, a rawAction) ([]byte, error) {
-	if err := l.c.e.cfg.Rules.Authorize(m.who, policy.Action{Operation: a.Operation, Scope: a.Scope}); err != nil {
+	if err := l.permitRaw(ctx, m.who, a); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

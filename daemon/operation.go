@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type Operation struct {
 	Request, Result any
 
 	run func(c *call, ctx context.Context, decode func(any) error) (any, error)
+	// keyed operations use a key, which the policy is asked about; sited ones a web site.
+	keyed, sited bool
 }
 
 // The table. It is filled before main and never changed.
@@ -63,6 +66,11 @@ var (
 		row(api.OpFingerprintDelete, policy.ScopeUse, "Make a key forget a finger", (*call).fingerprintDelete),
 		row(api.OpFingerprintList, policy.ScopeUse, "List the fingers that a key knows", (*call).fingerprintList),
 		row(api.OpFingerprintRename, policy.ScopeUse, "Give a finger that a key knows another name", (*call).fingerprintRename),
+		row(api.OpGrantList, policy.ScopeRead, "List what people have agreed to for a while", (*call).grantList),
+		row(api.OpGrantRevoke, policy.ScopeUse, "End what a person has agreed to", (*call).grantRevoke),
+		row(api.OpPolicyCheck, policy.ScopeRead, "Check a file of rules", (*call).policyCheck),
+		row(api.OpPolicyExplain, policy.ScopeRead, "Say how a request would be decided, and by which rules", (*call).policyExplain),
+		row(api.OpPolicyList, policy.ScopeRead, "List the rules that hold", (*call).policyList),
 		row(api.OpInfo, policy.ScopeRead, "Show what a key says of itself", (*call).info),
 		row(api.OpLease, policy.ScopeUse, "Have a key for a program alone, for messages of its own", (*call).lease),
 		row(api.OpLeaseEnd, policy.ScopeUse, "End a lease", (*call).leaseEnd),
@@ -80,12 +88,18 @@ var (
 		row(api.OpWink, policy.ScopeUse, "Make a key show itself", (*call).wink),
 	}
 	table = make(map[string]*Operation)
+	// actions are what [Actions] tells.
+	actions []policy.Action
 )
 
 func init() {
 	slices.SortFunc(operations, func(a, b Operation) int { return strings.Compare(a.Name, b.Name) })
 	for i := range operations {
-		table[operations[i].Name] = &operations[i]
+		op := &operations[i]
+		table[op.Name] = op
+		key, ok := reflect.TypeOf(op.Request).FieldByName("Key")
+		op.keyed = ok && key.Type.Kind() == reflect.String && op.Name != api.OpLeaseEnd
+		op.sited = op.Name == api.OpRegister || op.Name == api.OpAssert
 	}
 }
 
@@ -122,6 +136,20 @@ func row[Request, Result any](name string, scope policy.Scope, summary string, r
 			}
 			return result, nil
 		},
+	}
+}
+
+// Actions are all that the policy is asked about: the operations, and what is done without one.
+func Actions() []policy.Action { return slices.Clone(actions) }
+
+func init() {
+	actions = []policy.Action{
+		{Operation: "events", Scope: policy.ScopeRead},  // follow the events
+		{Operation: "objects", Scope: policy.ScopeRead}, // see keys and operations on D-Bus
+		{Operation: "prompts", Scope: policy.ScopeUse},  // be an agent, who is asked for the person
+	}
+	for _, op := range operations {
+		actions = append(actions, policy.Action{Operation: op.Name, Scope: op.Scope})
 	}
 }
 

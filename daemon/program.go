@@ -27,11 +27,11 @@ func Program(pid int) (who policy.Actor, ok bool) {
 	if err != nil {
 		return policy.Actor{}, false
 	}
-	who.PID = pid
+	who.PID, who.Via = pid, "shared-key"
 	if who.UID, who.GID, ok = parseStatus(status); !ok {
 		return policy.Actor{}, false
 	}
-	return frontend.Identify(who, pidfd), true
+	return frontend.Identify(who, nil, pidfd), true
 }
 
 // parseStatus reads the lines "Uid:" and "Gid:" (proc_pid_status(5)): real, effective, saved and the

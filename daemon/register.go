@@ -11,9 +11,9 @@ import (
 	"github.com/fobd/fobd/daemon/webauthn"
 )
 
-// site checks that a request may be made for a site and notes it for the prompts. appID, if
+// enter checks that a request may be made for a site, and notes it for the policy and the prompts. appID, if
 // not nil, is an AppID of U2F, which it completes.
-func (c *call) site(origin, rpID, purpose string, appID *string) (string, error) {
+func (c *call) enter(ctx context.Context, origin, rpID, purpose string, appID *string) (string, error) {
 	if err := c.setPurpose(purpose); err != nil {
 		return "", err
 	}
@@ -31,7 +31,8 @@ func (c *call) site(origin, rpID, purpose string, appID *string) (string, error)
 		}
 	}
 	c.rpID = id
-	return id, nil
+	c.site.origin, c.site.rpID, c.site.web = origin, id, true
+	return id, c.admit(ctx)
 }
 
 // enterprise says how to ask a key for enterprise attestation (CTAP 2.3, section 7.1.1: 1 is
@@ -69,7 +70,7 @@ func (c *call) register(ctx context.Context, r *api.RegisterRequest) (*api.Regis
 	if err != nil {
 		return nil, err
 	}
-	rpID, err := c.site(r.Origin, options.RP.ID, r.Purpose, options.AppIDExclude)
+	rpID, err := c.enter(ctx, r.Origin, options.RP.ID, r.Purpose, options.AppIDExclude)
 	if err != nil {
 		return nil, err
 	}

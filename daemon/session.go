@@ -42,6 +42,10 @@ type session struct {
 func (c *call) open(ctx context.Context, k *tokens.Key, busy func()) (*session, error) {
 	ctx, cancel := k.While(ctx)
 	defer cancel()
+	// Before it waits for the key, and not while it has it.
+	if err := c.permitKey(ctx, k); err != nil {
+		return nil, err
+	}
 	w := &waiter{c: c, key: k, busy: busy}
 	defer w.done()
 	release, err := c.e.arbiter.acquire(ctx, k, newClaim(c), w.wait)

@@ -27,6 +27,15 @@ func clean(s string) string {
 	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
 }
 
+// cleanLines is clean for text of several lines, with tabs.
+func cleanLines(s string) string {
+	var lines []string
+	for line := range strings.SplitSeq(strings.TrimRight(s, "\n"), "\n") {
+		lines = append(lines, clean(strings.ReplaceAll(line, "\t", "    ")))
+	}
+	return strings.Join(lines, "\n")
+}
+
 // jsonLine encodes v in one line of JSON, or in several with an indent, that is safe
 // to show: what clean would replace is escaped.
 func jsonLine(v any, indent string) ([]byte, error) {
@@ -139,7 +148,7 @@ func explain(err error) (message, hint string) {
 }
 
 // operationWord is an operation of the socket in a hint: what it is called there is a command here.
-var operationWord = regexp.MustCompile(`(^|[ (])(pin|credential|fingerprint|blob|config|emulate|lease)-([a-z]+(?:-[a-z]+)*)\b`)
+var operationWord = regexp.MustCompile(`(^|[ (])(policy|grant|audit|pin|credential|fingerprint|blob|config|emulate|lease)-([a-z]+(?:-[a-z]+)*)\b`)
 
 // commandWords makes commands of the operations that a hint names: "pin-change" is "fob pin change".
 func commandWords(hint string) string { return operationWord.ReplaceAllString(hint, "${1}fob $2 $3") }

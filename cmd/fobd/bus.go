@@ -11,7 +11,6 @@ import (
 	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/config"
 	"github.com/fobd/fobd/daemon/dbusapi"
-	"github.com/fobd/fobd/daemon/policy"
 )
 
 // Waits before the daemon tries to get back on a bus that hung up.
@@ -34,9 +33,18 @@ type server interface {
 	Serve(ctx context.Context) error
 }
 
+// busParts are what the daemon's face on the bus is made of.
+type busParts struct {
+	engine *daemon.Engine
+	cfg    *config.Config
+	scope  config.Scope
+	polkit *voucher
+}
+
 // onBus puts the daemon on the bus that the configuration names. Without one, programs still have
 // the socket: it is no error unless the configuration asks for that bus by name.
-func onBus(ctx context.Context, parts *group, engine *daemon.Engine, cfg *config.Config, scope config.Scope, log *slog.Logger) error {
+func onBus(ctx context.Context, parts *group, b busParts, log *slog.Logger) error {
+	engine, cfg, scope := b.engine, b.cfg, b.scope
 	which := cfg.DBus.Value
 	if which == config.DBusOff {
 		return nil
@@ -45,14 +53,20 @@ func onBus(ctx context.Context, parts *group, engine *daemon.Engine, cfg *config
 	m := &member{engine: engine, log: log, system: system}
 	m.connect = func(ctx context.Context) (server, error) {
 		s := dbusapi.New(engine, dbusapi.Config{
-			Self: self(), Authorize: policy.Rules{Owner: uint32(os.Geteuid())}.Authorize, Polkit: system,
-			Log: log, ShutdownTimeout: cfg.Timeouts.Shutdown.Duration,
+			Self: self(), Authorize: engine.Authorize, Log: log, ShutdownTimeout: cfg.Timeouts.Shutdown.Duration,
 		})
 		address, err := dbusapi.Address(system)
 		if err != nil {
 			return nil, err
 		}
-		return s, s.Connect(ctx, address)
+		if err := s.Connect(ctx, address); err != nil {
+			return nil, err
+		}
+		// Polkit is on the system's bus only.
+		if asks := vouching(s); system {
+			b.polkit.server.Store(&asks)
+		}
+		return s, nil
 	}
 	first, err := m.connect(ctx)
 	switch {

@@ -50,10 +50,10 @@ func sharedUser(bus *hid.LinuxBus, scope config.Scope) policy.Actor {
 	}
 	if scope == config.User {
 		who := self()
-		who.Program, who.Exe, who.PID = "", "", 0
+		who.Program, who.App, who.PID, who.Start, who.Via = "", policy.App{}, 0, 0, "shared-key"
 		return who
 	}
-	return policy.Actor{UID: nobodyUID, GID: nobodyUID, User: "nobody"}
+	return policy.Actor{UID: nobodyUID, GID: nobodyUID, User: "nobody", Via: "shared-key"}
 }
 
 // asciiName makes a name that the kernel and udev take: printable, in ASCII, not too long.

@@ -38,9 +38,17 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		}
 		buses = append(buses, bus)
 	}
+	rules, err := newPolicy(cfg, scope)
+	if err != nil {
+		return err
+	}
+	logins := &sessions{dir: "/run/systemd/sessions"}
+	var polkit voucher
 	engine, err := daemon.New(daemon.Config{
 		Sources:    buses,
-		Rules:      policy.Rules{Owner: uint32(os.Geteuid())},
+		Rules:      rules,
+		Session:    logins.state,
+		Vouch:      polkit.vouch,
 		Verifier:   relyingparty.Verifier{},
 		Log:        log,
 		StateDir:   cfg.StateDir,
@@ -75,6 +83,8 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		return errors.Join(err, parts.wait())
 	}
 	parts.run(func() error { return front.Serve(ctx, endpoint) })
+	parts.run(func() error { return reload(ctx, rules, log) })
+	watchLogins(ctx, &parts, engine, log)
 	if cfg.Expose.Enabled {
 		parts.run(func() error { return expose(ctx, engine, cfg.Expose, scope, log) })
 	}
@@ -82,7 +92,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		stop(err)
 		return errors.Join(err, parts.wait())
 	}
-	if err := onBus(ctx, &parts, engine, cfg, scope, log); err != nil {
+	if err := onBus(ctx, &parts, busParts{engine, cfg, scope, &polkit}, log); err != nil {
 		stop(err)
 		return errors.Join(err, parts.wait())
 	}
@@ -158,6 +168,7 @@ func self() policy.Actor {
 	if u, err := user.LookupId(who.User); err == nil {
 		who.User = u.Username
 	}
-	who.Exe, _ = os.Executable()
+	who.App.Exe, _ = os.Executable()
+	who.Via = "daemon"
 	return who
 }

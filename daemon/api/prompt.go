@@ -18,6 +18,9 @@ const (
 	PromptNewPIN  PromptKind = "new-pin" // answer: the new PIN, as the raw body
 	PromptChoose  PromptKind = "choose"  // answer: the index of a choice, as a JSON number
 	PromptConfirm PromptKind = "confirm" // answer: true or false, as JSON
+	// PromptConsent asks whether a program may do what the policy leaves to people. Answer: the index of a
+	// choice, of which the first is "only this once" or a longer time, and the last "no". Agents alone are asked.
+	PromptConsent PromptKind = "consent"
 )
 
 // Prompt is something the person must know or answer while an operation runs.
@@ -32,6 +35,8 @@ type Prompt struct {
 	// RPID is the site, Purpose a text that the program gave; both may be empty.
 	RPID    string `json:"rpId,omitempty"`
 	Purpose string `json:"purpose,omitempty"`
+	// Origin is the origin of the site that the program claims, for consent prompts.
+	Origin string `json:"origin,omitempty"`
 	// Key is the id of the key, KeyName a name for people.
 	Key     string `json:"key,omitempty"`
 	KeyName string `json:"keyName,omitempty"`
@@ -62,7 +67,7 @@ type Prompt struct {
 // Answerable says whether prompts of this kind want an answer.
 func (k PromptKind) Answerable() bool {
 	switch k {
-	case PromptPIN, PromptNewPIN, PromptChoose, PromptConfirm:
+	case PromptPIN, PromptNewPIN, PromptChoose, PromptConfirm, PromptConsent:
 		return true
 	}
 	return false
@@ -72,7 +77,7 @@ func (k PromptKind) Answerable() bool {
 func PromptKinds() []PromptKind {
 	return []PromptKind{
 		PromptTouch, PromptVerify, PromptReplug, PromptInsert, PromptWait, PromptSample, PromptLease,
-		PromptPIN, PromptNewPIN, PromptChoose, PromptConfirm,
+		PromptPIN, PromptNewPIN, PromptChoose, PromptConfirm, PromptConsent,
 	}
 }
 

@@ -50,7 +50,7 @@ func newPrompts(ctx context.Context, c *Client, ui Prompter) *prompts {
 
 func (p *prompts) open(prompt api.Prompt) {
 	switch prompt.Kind {
-	case api.PromptPIN, api.PromptNewPIN, api.PromptChoose, api.PromptConfirm:
+	case api.PromptPIN, api.PromptNewPIN, api.PromptChoose, api.PromptConfirm, api.PromptConsent:
 	default:
 		p.ui.Show(prompt)
 		return
@@ -78,7 +78,7 @@ func (p *prompts) open(prompt api.Prompt) {
 // answer asks the person and carries what they say to the daemon.
 func (p *prompts) answer(ctx context.Context, prompt api.Prompt) error {
 	switch prompt.Kind {
-	case api.PromptChoose:
+	case api.PromptChoose, api.PromptConsent:
 		i, err := p.ui.Choose(ctx, prompt)
 		if err != nil {
 			return err

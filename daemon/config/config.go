@@ -26,6 +26,7 @@ type Config struct {
 	Limits   Limits   `toml:"limits"`
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
+	Policy     Policy     `toml:"policy"`
 	Prompts    Prompts    `toml:"prompts"`
 	Expose     Expose     `toml:"expose"`
 	// HID says whether real keys are used at all.
@@ -98,6 +99,14 @@ type Expose struct {
 	ProductID uint16 `toml:"product-id"`
 }
 
+// Policy says where the rules are.
+type Policy struct {
+	// Dir holds files *.cedar; empty for none.
+	Dir string `toml:"dir"`
+	// Defaults says whether the rules that are built in hold, too.
+	Defaults bool `toml:"defaults"`
+}
+
 // Prompts says who is asked when a person is wanted.
 type Prompts struct {
 	// Order names agents in order of preference, and the program that asks as "requester".
@@ -153,6 +162,7 @@ func Defaults(s Scope) Config {
 		},
 		Limits:     Limits{Connections: 16384, UserConnections: 12288},
 		Enterprise: Enterprise{RPIDs: []string{}},
+		Policy:     Policy{Dir: s.PolicyDir(), Defaults: true},
 		Prompts:    Prompts{Order: []string{}},
 		HID:        true,
 

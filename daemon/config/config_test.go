@@ -55,6 +55,9 @@ rp-ids = ["corp.example"]
 [limits]
 connections = 100
 user-connections = 10
+[policy]
+dir = "/d"
+defaults = false
 [prompts]
 order = ["notify", "requester"]
 [expose]
@@ -92,6 +95,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		},
 		Limits:     config.Limits{Connections: 100, UserConnections: 10},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
+		Policy:     config.Policy{Dir: "/d"},
 		Prompts:    config.Prompts{Order: []string{"notify", "requester"}},
 		Expose:     config.Expose{Enabled: true, Key: "1234", VendorID: 0x1050, ProductID: 0x0407},
 		StateDir:   "/s", Trace: "/t", TouchDetectorSocket: "auto", TouchDetectorDBus: true, Credentialsd: true, DBus: config.DBus{Value: config.DBusSession},

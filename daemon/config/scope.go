@@ -33,6 +33,14 @@ func (s Scope) File() string {
 	return home("XDG_CONFIG_HOME", ".config", "fobd.toml")
 }
 
+// PolicyDir is where files of rules are; empty for a user without a home.
+func (s Scope) PolicyDir() string {
+	if s == System {
+		return "/etc/fobd/policy.d"
+	}
+	return home("XDG_CONFIG_HOME", ".config", "policy.d")
+}
+
 // StateDir is where lasting things are; empty for a user without a home.
 func (s Scope) StateDir() string {
 	if s == System {

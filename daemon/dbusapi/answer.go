@@ -26,7 +26,7 @@ type reading struct {
 }
 
 var (
-	choice = &reading{[]api.PromptKind{api.PromptChoose}, func(v any) []byte {
+	choice = &reading{[]api.PromptKind{api.PromptChoose, api.PromptConsent}, func(v any) []byte {
 		i, _ := v.(uint32)
 		return strconv.AppendUint(nil, uint64(i), 10)
 	}}
@@ -34,7 +34,7 @@ var (
 		yes, _ := v.(bool)
 		return strconv.AppendBool(nil, yes)
 	}}
-	resign = &reading{kinds: []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptChoose, api.PromptConfirm}}
+	resign = &reading{kinds: []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptChoose, api.PromptConfirm, api.PromptConsent}}
 )
 
 // answer answers the prompt that the first argument names. A PIN, which how being nil means, comes

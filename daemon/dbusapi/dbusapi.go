@@ -55,9 +55,6 @@ type Config struct {
 	Self policy.Actor
 	// Authorize says who may see objects and properties. Default: everybody on the bus.
 	Authorize func(who policy.Actor, what policy.Action) error
-	// Polkit says that the machine's polkit is asked about operations of [policy.ScopeAdmin] by those
-	// whom Authorize does not let do them. Default: nobody is asked, and the engine decides alone.
-	Polkit bool
 	// Log gets one line for each fault. Default: nowhere.
 	Log *slog.Logger
 	// MaxRequest bounds a request, in bytes. Default: 1 MiB.
@@ -146,9 +143,7 @@ func (s *Server) Connect(ctx context.Context, address string) error {
 		return fmt.Errorf("dbusapi: %w", err)
 	}
 	s.conn = conn
-	if s.cfg.Polkit {
-		s.polkit = NewPolkit(conn.Conn)
-	}
+	s.polkit = &Polkit{conn: conn.Conn}
 	// Whoever finds the name finds the keys.
 	ready := make(chan struct{})
 	following, stop := context.WithCancel(s.base)

@@ -98,11 +98,23 @@ type lab struct {
 // newLab starts a bus, a real engine and a front end.
 func newLab(t testing.TB, change ...func(*dbusapi.Config)) *lab {
 	t.Helper()
-	engine, err := daemon.New(daemon.Config{Rules: policy.Rules{Owner: uint32(os.Geteuid())}, Verifier: relyingparty.Verifier{}})
+	return newLabWith(t, startBus(t, "session", allowAll, ""), policy.Rules{Owner: uint32(os.Geteuid())}, change...)
+}
+
+// newLabWith starts an engine with rules, which can ask polkit on the bus, and a front end.
+func newLabWith(t testing.TB, address string, rules policy.Decider, change ...func(*dbusapi.Config)) *lab {
+	t.Helper()
+	var l *lab
+	engine, err := daemon.New(daemon.Config{
+		Rules: rules, Verifier: relyingparty.Verifier{},
+		Vouch: func(ctx context.Context, who policy.Actor, what policy.Action, interactive bool) error {
+			return l.server.Vouch(ctx, who, what, interactive)
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := labWith(t, startBus(t, "session", allowAll, ""), engine, change...)
+	l = labWith(t, address, engine, change...)
 	l.run(engine)
 	return l
 }

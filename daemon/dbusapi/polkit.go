@@ -31,17 +31,10 @@ type Polkit struct {
 	last atomic.Uint64 // number of the last question
 }
 
-// NewPolkit returns a client of the polkit on a bus.
-func NewPolkit(conn *dbus.Conn) *Polkit { return &Polkit{conn: conn} }
-
-// Request is what polkit is asked.
-type Request struct {
-	Sender    string // unique name on the bus of the program that asks
-	Who       policy.Actor
-	Action    string // such as [ActionAdmin]
-	Operation string
-	// Interactive says that polkit may ask the person for a password.
-	Interactive bool
+// Vouch asks the polkit on the server's bus whether who may administer, as daemon.Config.Vouch does. The
+// server must be connected.
+func (s *Server) Vouch(ctx context.Context, who policy.Actor, what policy.Action, interactive bool) error {
+	return s.polkit.Vouch(ctx, who, what, interactive)
 }
 
 // subject is polkit's Subject.
@@ -50,13 +43,16 @@ type subject struct {
 	Details map[string]dbus.Variant
 }
 
-// Authorize returns nil when polkit allows it, or an [*api.Error] with [api.CodeDenied]; so it does
-// when there is no polkit. It can last as long as somebody needs for a password, or until ctx ends.
-func (p *Polkit) Authorize(ctx context.Context, r Request) error {
-	// Not by the number of the process, which can be another one's by now.
-	who := subject{"system-bus-name", map[string]dbus.Variant{"name": dbus.MakeVariant(r.Sender)}}
+// Vouch returns nil when polkit allows what is asked for, or an [*api.Error] with [api.CodeDenied]; so it
+// does when there is no polkit. It can last as long as somebody needs for a password, or until ctx
+// ends. interactive says that polkit may ask the person for one.
+func (p *Polkit) Vouch(ctx context.Context, who policy.Actor, what policy.Action, interactive bool) error {
+	s, err := subjectOf(who)
+	if err != nil {
+		return err
+	}
 	var flags uint32
-	if r.Interactive {
+	if interactive {
 		flags |= allowUserInteraction
 	}
 	cancellation := "fobd" + strconv.FormatUint(p.last.Add(1), 10)
@@ -65,26 +61,40 @@ func (p *Polkit) Authorize(ctx context.Context, r Request) error {
 		Allowed, Challenge bool
 		Details            map[string]string
 	}
-	err := object.CallWithContext(ctx, polkitInterface+".CheckAuthorization", 0, who, r.Action,
-		map[string]string{"operation": r.Operation, "program": text(r.Who.Program)}, flags, cancellation).Store(&answer)
+	err = object.CallWithContext(ctx, polkitInterface+".CheckAuthorization", 0, s, ActionAdmin,
+		map[string]string{"operation": what.Operation, "program": text(who.Program)}, flags, cancellation).Store(&answer)
 	switch {
 	case ctx.Err() != nil:
 		// The person need not type a password any more.
 		object.Go(polkitInterface+".CancelCheckAuthorization", dbus.FlagNoReplyExpected, nil, cancellation)
 		return context.Cause(ctx)
 	case err != nil:
-		return deny(r, unavailable(err), "ask root to do it, or install polkit")
+		return deny(who, what, unavailable(err), "ask root to do it, or install polkit")
 	case answer.Allowed:
 		return nil
 	case answer.Challenge:
-		return deny(r, "polkit wants the person's password and may not ask for it", "allow interactive authorization in the call")
+		return deny(who, what, "polkit wants the person's password and may not ask for it", "allow interactive authorization in the call")
 	}
-	return deny(r, "polkit does not allow it", "ask root to do it, or for a rule of polkit about "+r.Action)
+	return deny(who, what, "polkit does not allow it", "ask root to do it, or for a rule of polkit about "+ActionAdmin)
 }
 
-func deny(r Request, reason, hint string) error {
+// subjectOf names who for polkit: on the bus by the unique name, else by the process and its start, for a
+// number alone can be another one's by now.
+func subjectOf(who policy.Actor) (subject, error) {
+	switch {
+	case who.BusName != "":
+		return subject{"system-bus-name", map[string]dbus.Variant{"name": dbus.MakeVariant(who.BusName)}}, nil
+	case who.PID > 0 && who.Start > 0:
+		return subject{"unix-process", map[string]dbus.Variant{
+			"pid": dbus.MakeVariant(uint32(who.PID)), "start-time": dbus.MakeVariant(who.Start), "uid": dbus.MakeVariant(int32(who.UID)),
+		}}, nil
+	}
+	return subject{}, &api.Error{Code: api.CodeDenied, Message: fmt.Sprintf("nothing is known of %v that polkit could be asked about", who)}
+}
+
+func deny(who policy.Actor, what policy.Action, reason, hint string) error {
 	return &api.Error{
-		Code: api.CodeDenied, Message: fmt.Sprintf("%v may not %s: %s", r.Who, r.Operation, reason), Hint: hint,
+		Code: api.CodeDenied, Message: fmt.Sprintf("%v may not %s: %s", who, what.Operation, reason), Hint: hint,
 	}
 }
 

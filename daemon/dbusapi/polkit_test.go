@@ -11,14 +11,23 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/dbusapi"
 	"github.com/fobd/fobd/daemon/policy"
 )
 
 func denyAll(who policy.Actor, what policy.Action) error {
-	return &policy.DeniedError{Actor: who, Action: what, Reason: "a test"}
+	return &policy.DeniedError{Actor: who, Action: what}
+}
+
+// vouchedOnly are rules that let nobody administer but those for whom polkit vouches.
+type vouchedOnly struct{}
+
+func (vouchedOnly) Decide(r policy.Request) policy.Decision {
+	if r.Action.Scope == policy.ScopeAdmin && !r.Actor.Vouched {
+		return policy.Decision{Effect: policy.Deny}
+	}
+	return policy.Decision{Effect: policy.Allow}
 }
 
 // mockPolkit puts python-dbusmock's polkit on a bus, where the real one cannot run.
@@ -32,8 +41,7 @@ func mockPolkit(t *testing.T, address string) dbus.BusObject {
 }
 
 func TestPolkit(t *testing.T) {
-	l := newLab(t, func(c *dbusapi.Config) { c.Polkit, c.Authorize = true, denyAll })
-	l.emulate(api.EmulateAddRequest{Name: "a"})
+	l := newLabWith(t, startBus(t, "session", allowAll, ""), vouchedOnly{})
 	p := l.program()
 	ask := func() error { return p.ask("EmulateRemove", api.EmulateNameRequest{Name: "nobody"}).Err }
 	refused := func(reason string) {
@@ -83,14 +91,8 @@ func TestPolkitLetsAnotherUserAdminister(t *testing.T) {
 	if _, err := exec.LookPath("gdbus"); err != nil {
 		t.Skip("no gdbus")
 	}
-	rules := policy.Rules{Owner: 12345}
-	engine, err := daemon.New(daemon.Config{Rules: rules})
-	if err != nil {
-		t.Fatal(err)
-	}
 	address := startBus(t, "session", allowAll, "")
-	l := labWith(t, address, engine, func(c *dbusapi.Config) { c.Polkit, c.Authorize = true, rules.Authorize })
-	l.run(engine)
+	newLabWith(t, address, policy.Rules{Owner: 12345})
 	polkit := mockPolkit(t, address)
 	if got := callAsNobody(address, "EmulateAdd", `{"name":"x"}`); !strings.Contains(got, dbusapi.ErrorPrefix+"Denied") {
 		t.Errorf("polkit does not allow it: got %s", got)
@@ -127,14 +129,8 @@ func TestRealPolkit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	mine := policy.Rules{Owner: 12345}
-	engine, err := daemon.New(daemon.Config{Rules: mine})
-	if err != nil {
-		t.Fatal(err)
-	}
 	address := startBus(t, "system", allowAll, "")
-	l := labWith(t, address, engine, func(c *dbusapi.Config) { c.Polkit, c.Authorize = true, mine.Authorize })
-	l.run(engine)
+	newLabWith(t, address, policy.Rules{Owner: 12345})
 	startNamed(t, address, "org.freedesktop.PolicyKit1", "unshare", "--mount", "sh", "-c",
 		`mount --bind "$0" /usr/share/polkit-1/actions && mount --bind "$1" /etc/polkit-1/rules.d && exec "$2" --no-debug`, actions, rules, polkitd)
 	if got := callAsNobody(address, "EmulateAdd", `{"name":"x"}`); !strings.Contains(got, `"name":"x"`) {

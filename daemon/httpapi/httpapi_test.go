@@ -55,9 +55,10 @@ func TestEveryOperationIsReachable(t *testing.T) {
 	exe, _ := os.Executable()
 	want := policy.Actor{
 		UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), PID: os.Getpid(),
-		User: actor.User, Program: strings.TrimSpace(string(comm)), Exe: exe,
+		User: actor.User, Groups: actor.Groups, Program: strings.TrimSpace(string(comm)), Via: "socket", Start: actor.Start,
+		App: policy.App{Exe: exe, Unit: actor.App.Unit}, Session: actor.Session,
 	}
-	if actor != want || actor.User == "" {
+	if actor != want || actor.User == "" || actor.Start == 0 || !strings.HasPrefix(actor.Groups, ",") {
 		t.Errorf("got actor %+v, want %+v with a user name", actor, want)
 	}
 }

@@ -68,5 +68,5 @@ func peer(c net.Conn) (policy.Actor, error) {
 	if err = errors.Join(err, credErr); err != nil {
 		return policy.Actor{}, fmt.Errorf("httpapi: peer credentials: %w", err)
 	}
-	return frontend.Identify(policy.Actor{UID: cred.Uid, GID: cred.Gid, PID: int(cred.Pid)}, pidfd), nil
+	return frontend.Identify(policy.Actor{UID: cred.Uid, GID: cred.Gid, PID: int(cred.Pid), Via: "socket"}, nil, pidfd), nil
 }

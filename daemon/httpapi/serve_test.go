@@ -59,7 +59,7 @@ func TestEventsArriveAtOnce(t *testing.T) {
 
 func TestEventsDenied(t *testing.T) {
 	s := serve(t, engine{events: func(_ context.Context, who policy.Actor, _ func(api.Event) error) error {
-		return &policy.DeniedError{Actor: who, Action: policy.Action{Operation: "events"}, Reason: "no"}
+		return &policy.DeniedError{Actor: who, Action: policy.Action{Operation: "events"}, Decision: policy.Decision{Effect: policy.Deny}}
 	}}, httpapi.Config{})
 	s.fails(t, request{method: http.MethodGet, path: "/v1/events"}, 403, api.CodeDenied, "no")
 	s.fails(t, request{method: http.MethodGet, path: "/v1/events", headers: []string{"Accept: text/event-stream"}},

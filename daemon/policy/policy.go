@@ -1,34 +1,17 @@
-// Package policy says who may do what.
+// Package policy says who may do what: with which key, for which site, through which program.
 //
-// Until rules come (Cedar), the answer is short: root and the user that the daemon
-// runs as may do everything, others nothing.
+// Rules are written in Cedar (https://docs.cedarpolicy.com). A decision is a pure function of the rules
+// and of what is known about the request; nothing waits, and nothing is asked. The words that rules can
+// use are those of [Schema]. The rules that hold without any file are default.cedar.
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
-// Actor is the one who asks, as the kernel or the bus knows them. Nothing in it
-// comes from the request.
-type Actor struct {
-	UID, GID uint32
-	PID      int
-	User     string // name of UID, or its number
-	Program  string // command name of PID when the connection began, empty when unknown
-	Exe      string // path of the executable, empty when unknown
-	// Session is the login session that PID belongs to, as logind numbers them, empty for a
-	// service and when unknown.
-	Session string
-	// Vouched says that polkit lets the actor administer, this once.
-	Vouched bool
-}
-
-func (a Actor) String() string {
-	if a.Program == "" {
-		return fmt.Sprintf("process %d of %s", a.PID, a.User)
-	}
-	return fmt.Sprintf("%s (process %d of %s)", a.Program, a.PID, a.User)
-}
-
-// Scope sorts operations by what they can do.
+// Scope sorts operations by what they can do. Rules know scopes as groups of actions.
 type Scope string
 
 // The scopes.
@@ -36,6 +19,8 @@ const (
 	ScopeRead  Scope = "read"  // tells what is there
 	ScopeUse   Scope = "use"   // uses a key
 	ScopeAdmin Scope = "admin" // changes a key or the daemon
+	// ScopeOrigin is that of [ClaimOrigin] alone.
+	ScopeOrigin Scope = "origin"
 )
 
 // Action is what an actor wants to do.
@@ -44,27 +29,144 @@ type Action struct {
 	Scope     Scope
 }
 
-// Rules decide. The zero value lets only root in.
+// ClaimOrigin is to speak for a web site, as browsers do: it is decided on its own, after the operation.
+var ClaimOrigin = Action{"claim-origin", ScopeOrigin}
+
+// Key is the key that something is to be done with.
+type Key struct {
+	ID, Serial, AAGUID string
+	Emulated           bool
+}
+
+// Session is the state of a login session (sd-login(3)).
+type Session struct {
+	Active bool // it is in the foreground of its seat
+	Local  bool // it has a seat
+	Remote bool
+}
+
+// Request is what is known when something is to be decided. Nothing in it but RPID, Origin and what is
+// asked for comes from the program.
+type Request struct {
+	Actor  Actor
+	Action Action
+	// Key is nil for what is about no key.
+	Key *Key
+	// RPID and Origin are of the site, empty when there is none.
+	RPID, Origin string
+	// UserPresence and UserVerification are what the program asks for.
+	UserPresence, UserVerification bool
+	// Session is the state of the actor's login session.
+	Session Session
+	// Time is when it is decided, in local time.
+	Time time.Time
+}
+
+// Effect is how a request is decided.
+type Effect string
+
+// The effects.
+const (
+	Deny  Effect = "deny"
+	Allow Effect = "allow"
+	// Ask allows it after a person has agreed.
+	Ask Effect = "ask"
+)
+
+// Rule is one of those that decided.
+type Rule struct {
+	ID   string
+	File string
+	Line int // from 1
+	// Effect is what the rule says when it applies.
+	Effect Effect
+	// Reason is what its author wants people to hear.
+	Reason string
+}
+
+func (r Rule) String() string {
+	if r.File == "" {
+		return r.ID
+	}
+	return fmt.Sprintf("%s (%s:%d)", r.ID, r.File, r.Line)
+}
+
+// Decision is the answer to a [Request].
+type Decision struct {
+	Effect Effect
+	// Rules decided: those that forbid, else those that permit; none when nothing permits it.
+	Rules []Rule
+	// Grants are the spans for which a person may agree, with [Ask]: "once", a duration, "lock", "unplug".
+	Grants []string
+}
+
+// Decider decides. Its methods may be called from several goroutines.
+type Decider interface {
+	Decide(r Request) Decision
+}
+
+// Authorize returns nil when d allows a request, or a [*DeniedError]: also when a person would have to be asked.
+func Authorize(d Decider, r Request) error {
+	decision := d.Decide(r)
+	if decision.Effect == Allow {
+		return nil
+	}
+	return &DeniedError{r.Actor, r.Action, decision}
+}
+
+// DeniedError says that an actor may not do something, and why.
+type DeniedError struct {
+	Actor    Actor
+	Action   Action
+	Decision Decision
+}
+
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("policy: %v may not %s: %s", e.Actor, e.what(), e.Reason())
+}
+
+func (e *DeniedError) what() string {
+	if e.Action == ClaimOrigin {
+		return "speak for this site"
+	}
+	return e.Action.Operation
+}
+
+// Reason says which rules denied it.
+func (e *DeniedError) Reason() string {
+	if len(e.Decision.Rules) == 0 {
+		return "no rule permits it"
+	}
+	var reasons []string
+	for _, r := range e.Decision.Rules {
+		reason := r.Reason
+		if reason == "" {
+			reason = "rule " + r.ID
+		}
+		reasons = append(reasons, reason)
+	}
+	if e.Decision.Effect == Ask {
+		return "a person must agree (" + strings.Join(reasons, ", ") + ")"
+	}
+	return strings.Join(reasons, ", ")
+}
+
+// Rules are the least there can be: root and one user may do everything, others nothing. The zero
+// value lets only root in. They are for engines without a policy.
 type Rules struct {
 	// Owner is the user that the daemon runs as.
 	Owner uint32
 }
 
-// DeniedError says that an actor may not do something, and why.
-type DeniedError struct {
-	Actor  Actor
-	Action Action
-	Reason string
-}
-
-func (e *DeniedError) Error() string {
-	return fmt.Sprintf("policy: %v may not %s: %s", e.Actor, e.Action.Operation, e.Reason)
-}
-
-// Authorize returns nil when who may do what, or a [*DeniedError].
-func (r Rules) Authorize(who Actor, what Action) error {
-	if who.UID == 0 || who.UID == r.Owner || who.Vouched && what.Scope == ScopeAdmin {
-		return nil
+// Decide implements [Decider].
+func (r Rules) Decide(q Request) Decision {
+	if q.Actor.UID == 0 || q.Actor.UID == r.Owner || q.Actor.Vouched && q.Action.Scope == ScopeAdmin {
+		return Decision{Effect: Allow, Rules: owner}
 	}
-	return &DeniedError{who, what, "only root and the daemon's own user may use it"}
+	return Decision{Effect: Deny, Rules: others}
 }
+
+var (
+	owner  = []Rule{{ID: "owner", Effect: Allow}}
+	others = []Rule{{ID: "others", Effect: Deny, Reason: "only root and the daemon's own user may use it"}}
+)

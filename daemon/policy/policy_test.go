@@ -8,7 +8,7 @@ import (
 	"github.com/fobd/fobd/daemon/policy"
 )
 
-func TestAuthorize(t *testing.T) {
+func TestRules(t *testing.T) {
 	what := policy.Action{Operation: "touch", Scope: policy.ScopeUse}
 	for _, test := range []struct {
 		owner, uid uint32
@@ -22,7 +22,7 @@ func TestAuthorize(t *testing.T) {
 		{1000, 1<<32 - 1, false},
 	} {
 		who := policy.Actor{UID: test.uid, PID: 7, User: "u", Program: "p"}
-		err := policy.Rules{Owner: test.owner}.Authorize(who, what)
+		err := policy.Authorize(policy.Rules{Owner: test.owner}, policy.Request{Actor: who, Action: what})
 		if (err == nil) != test.want {
 			t.Errorf("daemon of %d, caller %d: got %v", test.owner, test.uid, err)
 		}
@@ -36,6 +36,14 @@ func TestAuthorize(t *testing.T) {
 		if text := err.Error(); !strings.Contains(text, "p (process 7 of u)") || !strings.Contains(text, "touch") {
 			t.Errorf("got %q", text)
 		}
+	}
+	admin := policy.Request{Actor: policy.Actor{UID: 7, Vouched: true}, Action: policy.Action{Operation: "reset", Scope: policy.ScopeAdmin}}
+	if err := policy.Authorize(policy.Rules{Owner: 1}, admin); err != nil {
+		t.Errorf("polkit vouches: got %v", err)
+	}
+	admin.Action = what
+	if err := policy.Authorize(policy.Rules{Owner: 1}, admin); err == nil {
+		t.Error("polkit vouches for administration only")
 	}
 }
 

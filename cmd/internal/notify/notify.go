@@ -83,7 +83,7 @@ func (n *Prompter) Close() {
 func (n *Prompter) Kinds() []api.PromptKind {
 	kinds := slices.DeleteFunc(api.PromptKinds(), func(k api.PromptKind) bool { return k.Answerable() || k == api.PromptLease || k == api.PromptWait })
 	if n.actions {
-		kinds = append(kinds, api.PromptChoose, api.PromptConfirm)
+		kinds = append(kinds, api.PromptChoose, api.PromptConfirm, api.PromptConsent)
 	}
 	return kinds
 }

@@ -16,7 +16,7 @@ import (
 
 // Kinds are the prompts that a pinentry can show.
 func Kinds() []api.PromptKind {
-	return []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptConfirm}
+	return []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptConfirm, api.PromptConsent}
 }
 
 // attempts is how often a new PIN may be typed in two ways.
@@ -35,9 +35,16 @@ func (*Prompter) Show(api.Prompt) {}
 // Withdraw does nothing.
 func (*Prompter) Withdraw(string) {}
 
-// Choose fails: a pinentry has no lists.
-func (p *Prompter) Choose(context.Context, api.Prompt) (int, error) {
-	return 0, errors.New("a pinentry cannot show choices")
+// Choose asks for consent, which is then for the first of the choices; a pinentry has no lists for others.
+func (p *Prompter) Choose(ctx context.Context, prompt api.Prompt) (int, error) {
+	if prompt.Kind != api.PromptConsent || len(prompt.Choices) == 0 {
+		return 0, errors.New("a pinentry cannot show choices")
+	}
+	yes, err := p.Confirm(ctx, prompt)
+	if err != nil || yes {
+		return 0, err
+	}
+	return len(prompt.Choices) - 1, nil
 }
 
 // Confirm asks a yes-or-no question.

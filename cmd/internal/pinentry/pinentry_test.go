@@ -82,6 +82,11 @@ func TestConfirm(t *testing.T) {
 		if got, err := p.Confirm(t.Context(), api.Prompt{Kind: api.PromptConfirm}); got != want || err != nil {
 			t.Errorf("%s: got %v, %v", answer, got, err)
 		}
+		// Consent is for the first choice or the last one.
+		choice := map[bool]int{true: 0, false: 2}[want]
+		if got, err := p.Choose(t.Context(), api.Prompt{Kind: api.PromptConsent, Choices: make([]api.Choice, 3)}); got != choice || err != nil {
+			t.Errorf("%s: got choice %v, %v", answer, got, err)
+		}
 	}
 	p, _ := script(t, "CONFIRM) echo 'ERR 83886179 cancelled' ;;")
 	if got, err := p.Confirm(t.Context(), api.Prompt{Kind: api.PromptConfirm}); got || err == nil {

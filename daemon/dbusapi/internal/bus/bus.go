@@ -33,6 +33,7 @@ var ErrLost = errors.New("the bus hung up")
 type Conn struct {
 	*dbus.Conn
 	left func(name string)
+	hear func(*dbus.Signal)
 
 	mu       sync.Mutex // guards watchers and what the bus knows of them
 	watchers int
@@ -46,6 +47,8 @@ type Options struct {
 	// Handler, if not nil, answers all calls, and closes the files that come with them. Without one,
 	// files that come with calls are closed at once.
 	Handler dbus.Handler
+	// Signal is called with every other signal that matches. It must not wait.
+	Signal func(*dbus.Signal)
 }
 
 // Address is where the session's bus or the system's is.
@@ -78,7 +81,7 @@ func Dial(address string, o Options) (*Conn, error) {
 			return nil, err
 		}
 	}
-	c := &Conn{left: o.Left}
+	c := &Conn{left: o.Left, hear: o.Signal}
 	options := []dbus.ConnOption{dbus.WithSignalHandler(c)}
 	if o.Handler != nil {
 		options = append(options, dbus.WithHandler(o.Handler), dbus.WithIncomingInterceptor(closeStray))
@@ -118,7 +121,13 @@ func (c *Conn) Watch(ctx context.Context) (stop func(), err error) {
 
 // DeliverSignal implements dbus.SignalHandler. It runs in the order of the messages.
 func (c *Conn) DeliverSignal(iface, member string, signal *dbus.Signal) {
-	if c.left == nil || iface != DaemonName || member != "NameOwnerChanged" || signal.Sender != DaemonName || len(signal.Body) != 3 {
+	if iface != DaemonName || member != "NameOwnerChanged" || signal.Sender != DaemonName {
+		if c.hear != nil {
+			c.hear(signal)
+		}
+		return
+	}
+	if c.left == nil || len(signal.Body) != 3 {
 		return
 	}
 	name, _ := signal.Body[0].(string)
@@ -159,14 +168,15 @@ func (c *Conn) Identify(ctx context.Context, name string) (policy.Actor, error) 
 	if !ok {
 		return policy.Actor{}, errors.New("the bus does not say which user is calling")
 	}
-	who := policy.Actor{UID: uid}
+	who := policy.Actor{UID: uid, Via: "dbus", BusName: name}
 	if pid, ok := answer["ProcessID"].Value().(uint32); ok {
 		who.PID = int(pid)
 	}
-	if groups, ok := answer["UnixGroupIDs"].Value().([]uint32); ok && len(groups) > 0 {
+	groups, _ := answer["UnixGroupIDs"].Value().([]uint32)
+	if len(groups) > 0 {
 		who.GID = groups[0]
 	}
-	return frontend.Identify(who, pidfd), nil
+	return frontend.Identify(who, groups, pidfd), nil
 }
 
 // closeAll closes the files of a message that is no reply to us.

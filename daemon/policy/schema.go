@@ -1,0 +1,41 @@
+package policy
+
+import (
+	_ "embed" // schema and default rules
+	"fmt"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go/x/exp/schema"
+	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
+)
+
+//go:embed fobd.cedarschema
+var words string
+
+// Schema is what rules can speak of, in Cedar's schema language: the file fobd.cedarschema, and an
+// action for each of actions.
+func Schema(actions []Action) string {
+	var b strings.Builder
+	b.WriteString(words)
+	for _, scope := range []Scope{ScopeRead, ScopeUse, ScopeAdmin} {
+		fmt.Fprintf(&b, "action %q;\n", string(scope))
+	}
+	for _, a := range actions {
+		fmt.Fprintf(&b, "action %q in [%q] appliesTo { principal: User, resource: [Key, Daemon], context: Context };\n", a.Operation, string(a.Scope))
+	}
+	fmt.Fprintf(&b, "action %q appliesTo { principal: User, resource: [Key, Daemon], context: Context };\n", ClaimOrigin.Operation)
+	return b.String()
+}
+
+// validator checks rules against the schema, so that a misspelt word is an error and no rule without effect.
+func validator(actions []Action) (*validate.Validator, error) {
+	var s schema.Schema
+	if err := s.UnmarshalCedar([]byte(Schema(actions))); err != nil {
+		return nil, fmt.Errorf("policy: schema: %w", err)
+	}
+	resolved, err := s.Resolve()
+	if err != nil {
+		return nil, fmt.Errorf("policy: schema: %w", err)
+	}
+	return validate.New(resolved), nil
+}
