@@ -172,6 +172,7 @@ func (s *session) sign(ctx context.Context, asserted *webauthn.Asserted, allowLa
 		if asserted.Response, err = s.account(ctx, first); err != nil {
 			return err
 		}
+		s.c.saw(asserted.Response.AuthData)
 		if err := s.outputs(asserted, secret); err != nil {
 			return err
 		}

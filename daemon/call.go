@@ -31,6 +31,8 @@ type call struct {
 	rpID, purpose string
 	// site is what the policy is told of it.
 	site siteClaim
+	// frontEnd is the way in, where it is not the actor's.
+	frontEnd string
 	// asking are those who ask a person for consent.
 	asking sync.WaitGroup
 
@@ -39,6 +41,7 @@ type call struct {
 	vouched   bool        // by polkit
 	verdict   verdict
 	agreement *agreement // nil until a person is asked for consent
+	unwritten bool       // the audit log could not be written
 }
 
 // nobodyHint says how somebody can be asked.
@@ -130,8 +133,9 @@ func (c *call) event(kind api.EventType, k *tokens.Key) api.Event {
 	return event
 }
 
-// finish writes the one line of the log, and the last event.
+// finish writes the one line of the log and of the audit log, and the last event.
 func (c *call) finish(ctx context.Context, err error) {
+	c.audit(ctx, err)
 	k := c.taken()
 	failure := ErrorOf(err)
 	if k != nil {

@@ -67,6 +67,8 @@ type Config struct {
 	Enterprise Enterprise
 	// Foreign tells, as events, of touches that programs outside the daemon wait for.
 	Foreign bool
+	// Audit gets a record of each operation before it is answered. Default: nobody does.
+	Audit Audit
 	// Channel holds the times that keys are allowed for an answer.
 	Channel ctaphid.Config
 }
@@ -203,6 +205,9 @@ func (e *Engine) Do(ctx context.Context, who policy.Actor, op string, decode fun
 	c := &call{e: e, op: row, who: who, ui: people{&e.Desk, who, ui}, requester: ui, began: time.Now()}
 	result, err := c.run(ctx, decode)
 	c.finish(ctx, err)
+	if err == nil && c.unwritten && e.cfg.Audit.Required {
+		return nil, errUnwritten
+	}
 	return result, err
 }
 

@@ -164,7 +164,7 @@ func TestOperationsAreSortedAndWhole(t *testing.T) {
 		api.OpEmulateFault, api.OpEmulateClock, api.OpEmulateFinger, api.OpEmulateSnapshot, api.OpEmulateRestore,
 		api.OpEmulateClone, api.OpEmulateImport, api.OpEmulateExport, api.OpEmulateObserve,
 		api.OpLease, api.OpLeaseEnd, api.OpLeaseList, api.OpLeaseSend,
-		api.OpPolicyCheck, api.OpPolicyExplain, api.OpPolicyList, api.OpGrantList, api.OpGrantRevoke,
+		api.OpPolicyCheck, api.OpPolicyExplain, api.OpPolicyList, api.OpGrantList, api.OpGrantRevoke, api.OpAuditList, api.OpAuditVerify,
 	}
 	slices.Sort(want)
 	if !slices.Equal(names, want) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/audit"
 	"github.com/fobd/fobd/daemon/policy"
 	"github.com/fobd/fobd/u2f"
 	"github.com/fobd/fobd/u2f/apdu"
@@ -32,7 +33,7 @@ func (l *lease) send(ctx context.Context, m leaseMessage) ([]byte, error) {
 		return refusal, nil
 	}
 	c := l.person(a)
-	c.who, c.began = m.who, time.Now()
+	c.who, c.began, c.frontEnd = m.who, time.Now(), audit.FrontEndLease
 	if !m.u2f && ctap2.Cmd(a.Command) == ctap2.CmdClientPIN && a.Operation != api.OpPINSet && a.Operation != api.OpPINChange {
 		// A token permits an operation; that is not the operation.
 		c.op = table[api.OpLeaseSend]
@@ -40,7 +41,7 @@ func (l *lease) send(ctx context.Context, m leaseMessage) ([]byte, error) {
 	if a.Scope != policy.ScopeRead {
 		c.took(l.key)
 	}
-	response, err := l.deliver(ctx, m, a)
+	response, err := l.deliver(ctx, c, m, a)
 	switch {
 	case err != nil:
 		c.finish(ctx, l.explain(err))
@@ -65,8 +66,8 @@ func (l *lease) outcome(m leaseMessage, response []byte) error {
 }
 
 // deliver asks the policy, waits for the lease's turn, and has the key answer.
-func (l *lease) deliver(ctx context.Context, m leaseMessage, a rawAction) ([]byte, error) {
-	if err := l.permitRaw(ctx, m.who, a); err != nil {
+func (l *lease) deliver(ctx context.Context, c *call, m leaseMessage, a rawAction) ([]byte, error) {
+	if err := c.permitRaw(ctx, a, l.key); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -31,6 +31,8 @@ type Operation struct {
 var (
 	operations = []Operation{
 		row(api.OpAssert, policy.ScopeUse, "Sign in to a site with a credential of a key", (*call).assert),
+		row(api.OpAuditList, policy.ScopeAdmin, "Read the audit log", (*call).auditList),
+		row(api.OpAuditVerify, policy.ScopeAdmin, "Check that no line of the audit log is missing or changed", (*call).auditVerify),
 		row(api.OpBlobCollect, policy.ScopeUse, "Remove the large blobs that no credential of a key opens", (*call).blobCollect),
 		row(api.OpBlobDelete, policy.ScopeUse, "Delete the large blob of a credential", (*call).blobDelete),
 		row(api.OpBlobGet, policy.ScopeUse, "Read the large blob of a credential", (*call).blobGet),
@@ -98,7 +100,7 @@ func init() {
 		op := &operations[i]
 		table[op.Name] = op
 		key, ok := reflect.TypeOf(op.Request).FieldByName("Key")
-		op.keyed = ok && key.Type.Kind() == reflect.String && op.Name != api.OpLeaseEnd
+		op.keyed = ok && key.Type.Kind() == reflect.String && !slices.Contains([]string{api.OpLeaseEnd, api.OpPolicyExplain, api.OpAuditList}, op.Name)
 		op.sited = op.Name == api.OpRegister || op.Name == api.OpAssert
 	}
 }

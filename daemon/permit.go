@@ -38,21 +38,27 @@ func (e *Engine) Authorize(who policy.Actor, what policy.Action) error {
 }
 
 // permitRaw asks the policy, and a person where it wants one, about a message of CTAP in a lease.
-func (l *lease) permitRaw(ctx context.Context, who policy.Actor, a rawAction) error {
-	c := &call{
-		e: l.c.e, op: table[a.Operation], who: who, began: time.Now(), deadline: l.c.deadline,
-		ui: people{&l.c.e.Desk, who, nobody{}}, requester: nobody{}, site: rawSite(a), rpID: a.RPID,
-	}
+func (c *call) permitRaw(ctx context.Context, a rawAction, k *tokens.Key) error {
+	c.site = rawSite(a)
 	defer c.asking.Wait()
-	return c.permitKey(ctx, l.key)
+	// Not the call's own: what a token permits counts, not that it is asked for.
+	if err := c.permit(ctx, policy.Action{Operation: a.Operation, Scope: a.Scope}, k); err != nil {
+		return err
+	}
+	if !c.site.web {
+		return nil
+	}
+	return c.permit(ctx, policy.ClaimOrigin, k)
 }
 
 // verdict is what the policy and people said of an operation, for the audit log.
 type verdict struct {
 	effect policy.Effect
 	rules  []string
-	// granted says that a person agreed, now or before.
+	// granted says how a person agreed, now or before.
 	granted string
+	// present and verified are what the key says of the person.
+	present, verified bool
 }
 
 // siteClaim is what a request claims of a web site.

@@ -162,6 +162,9 @@ func (s *session) create(ctx context.Context, created *webauthn.Created, allowLa
 		created.Response, err = exchange(s, kind, func() (*ctap2.MakeCredentialResponse, error) {
 			return s.auth.MakeCredential(ctx, &request)
 		})
+		if err == nil {
+			s.c.saw(created.Response.AuthData)
+		}
 		if err != nil || secret == nil {
 			return err
 		}

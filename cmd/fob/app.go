@@ -82,7 +82,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 no key, 5 cancelled or
 		a.registerCommand(), a.assertCommand(), a.verifyCommand(),
 		a.credentialCommand(), a.fingerprintCommand(), a.blobCommand(), a.configCommand(),
 		a.pinCommand(), a.resetCommand(), a.leaseCommand(), a.agentCommand(), a.watchCommand(), a.emulateCommand(),
-		a.policyCommand(), a.grantCommand(),
+		a.policyCommand(), a.grantCommand(), a.auditCommand(),
 		a.statusCommand(), a.demoCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.InitDefaultCompletionCmd()

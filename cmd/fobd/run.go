@@ -42,6 +42,14 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	if err != nil {
 		return err
 	}
+	written, err := openAudit(cfg, log)
+	if err != nil {
+		return err
+	}
+	if written.Log != nil {
+		// After the engine: its last operations are written down, too.
+		defer func() { err = errors.Join(err, written.Log.Close()) }()
+	}
 	logins := &sessions{dir: "/run/systemd/sessions"}
 	var polkit voucher
 	engine, err := daemon.New(daemon.Config{
@@ -49,6 +57,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		Rules:      rules,
 		Session:    logins.state,
 		Vouch:      polkit.vouch,
+		Audit:      written,
 		Verifier:   relyingparty.Verifier{},
 		Log:        log,
 		StateDir:   cfg.StateDir,

@@ -20,6 +20,8 @@ const (
 	OpPolicyList    = "policy-list"
 	OpPolicyCheck   = "policy-check"
 	OpPolicyExplain = "policy-explain"
+	OpAuditList     = "audit-list"
+	OpAuditVerify   = "audit-verify"
 	OpGrantList     = "grant-list"
 	OpGrantRevoke   = "grant-revoke"
 	OpRegister      = "register"

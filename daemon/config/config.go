@@ -27,6 +27,7 @@ type Config struct {
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
 	Policy     Policy     `toml:"policy"`
+	Audit      Audit      `toml:"audit"`
 	Prompts    Prompts    `toml:"prompts"`
 	Expose     Expose     `toml:"expose"`
 	// HID says whether real keys are used at all.
@@ -99,6 +100,23 @@ type Expose struct {
 	ProductID uint16 `toml:"product-id"`
 }
 
+// Audit says how the audit log is kept.
+type Audit struct {
+	Enabled bool `toml:"enabled"`
+	// Dir is its folder; empty for audit in the state directory.
+	Dir string `toml:"dir"`
+	// Sync says when lines are made to outlast a power failure; those of administration always are
+	// before the answer.
+	Sync Sync `toml:"fsync"`
+	// MaxSize is how many MiB a file gets, Keep how many files are kept, 0 for all.
+	MaxSize int `toml:"max-size"`
+	Keep    int `toml:"keep"`
+	// Journal copies each line to systemd's journal.
+	Journal bool `toml:"journal"`
+	// Required makes it an error when a line cannot be written.
+	Required bool `toml:"required"`
+}
+
 // Policy says where the rules are.
 type Policy struct {
 	// Dir holds files *.cedar; empty for none.
@@ -163,6 +181,7 @@ func Defaults(s Scope) Config {
 		Limits:     Limits{Connections: 16384, UserConnections: 12288},
 		Enterprise: Enterprise{RPIDs: []string{}},
 		Policy:     Policy{Dir: s.PolicyDir(), Defaults: true},
+		Audit:      Audit{Enabled: true, Sync: Sync{SyncInterval}, MaxSize: 64, Keep: 16, Journal: s == System},
 		Prompts:    Prompts{Order: []string{}},
 		HID:        true,
 
@@ -186,6 +205,9 @@ func (c *Config) Validate() error {
 	// sockaddr_un has room for 107 bytes and a zero, unix(7).
 	if n := len(c.Socket.Path); n > 107 {
 		errs = append(errs, fmt.Errorf("config: socket.path is %d bytes long, at most 107 work", n))
+	}
+	if c.Audit.MaxSize < 1 || c.Audit.MaxSize > 1<<20 || c.Audit.Keep < 0 {
+		errs = append(errs, errors.New("config: audit.max-size must be from 1 to 1048576 MiB, and audit.keep not less than 0"))
 	}
 	if c.Limits.Connections < 1 || c.Limits.UserConnections < 1 {
 		errs = append(errs, errors.New("config: limits.connections and limits.user-connections must be at least 1"))

@@ -55,6 +55,14 @@ rp-ids = ["corp.example"]
 [limits]
 connections = 100
 user-connections = 10
+[audit]
+enabled = false
+dir = "/a"
+fsync = "always"
+max-size = 2
+keep = 3
+journal = true
+required = true
 [policy]
 dir = "/d"
 defaults = false
@@ -96,6 +104,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Limits:     config.Limits{Connections: 100, UserConnections: 10},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Policy:     config.Policy{Dir: "/d"},
+		Audit:      config.Audit{Dir: "/a", Sync: config.Sync{Value: config.SyncAlways}, MaxSize: 2, Keep: 3, Journal: true, Required: true},
 		Prompts:    config.Prompts{Order: []string{"notify", "requester"}},
 		Expose:     config.Expose{Enabled: true, Key: "1234", VendorID: 0x1050, ProductID: 0x0407},
 		StateDir:   "/s", Trace: "/t", TouchDetectorSocket: "auto", TouchDetectorDBus: true, Credentialsd: true, DBus: config.DBus{Value: config.DBusSession},

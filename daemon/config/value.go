@@ -82,6 +82,21 @@ func (d *DBus) UnmarshalText(text []byte) error {
 	return oneOf(&d.Value, text, DBusAuto, DBusSession, DBusSystem, DBusOff)
 }
 
+// When lines of the audit log are made to outlast a power failure.
+const (
+	SyncAlways   = "always"   // before the answer
+	SyncInterval = "interval" // within a second
+	SyncNever    = "never"
+)
+
+// Sync is one of these.
+type Sync struct{ Value string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Sync) UnmarshalText(text []byte) error {
+	return oneOf(&s.Value, text, SyncAlways, SyncInterval, SyncNever)
+}
+
 // Presence is what an emulated person does when an emulated key blinks.
 type Presence struct{ Value string }
 
