@@ -114,7 +114,7 @@ func TestDefaultRules(t *testing.T) {
 		{"a flatpak's", policy.Request{Actor: flatpak, Action: claim, Key: real}, policy.Allow, "browsers,ask-for-origins"},
 		{"a snap's", policy.Request{Actor: snap, Action: claim, Key: real}, policy.Allow, "browsers,ask-for-origins"},
 		{"of another program", policy.Request{Actor: browser(user("alice"), "/home/alice/firefox"), Action: claim, Key: real}, policy.Ask, "ask-for-origins"},
-		{"of root's program", policy.Request{Actor: policy.Actor{}, Action: claim, Key: real}, policy.Ask, "ask-for-origins"},
+		{"of root's program", policy.Request{Actor: policy.Actor{}, Action: claim, Key: real}, policy.Allow, "root-origins,ask-for-origins"},
 		{"of the portal", policy.Request{Actor: portal, Action: claim, Key: real}, policy.Allow, "portals,ask-for-origins"},
 		{"with an emulated key", policy.Request{Actor: user("alice"), Action: claim, Key: emulated}, policy.Allow, "emulated-keys,ask-for-origins"},
 	} {

@@ -642,6 +642,7 @@ func TestDaemonWithoutPrivilegesUsesTheKey(t *testing.T) {
 	socket := filepath.Join(dir, "fobd.sock")
 	run(t, "", "chown", "nobody:fobd", dir)
 	t.Setenv("FOBD_SOCKET", socket)
+	t.Setenv("XDG_CONFIG_HOME", dir)
 	unprivileged := []string{"--reuid=nobody", "--regid=fobd", "--clear-groups", "--bounding-set=-all", "--no-new-privs"}
 	start(t, nil, "setpriv", append(unprivileged, bin("fobd"), "--user", "--socket", socket, "--state-dir", dir, "--config", "/dev/null")...)
 	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
