@@ -68,8 +68,8 @@ func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
 		{name: "tokens know no daemon", who: []string{"tokens"}, never: []string{"daemon", "cmd"}},
 		{
 			name: "the engine knows no front end", who: []string{"daemon"},
-			but:   []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty"},
-			never: []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty", "net/http", "github.com/godbus/dbus/v5"},
+			but:   []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty", "daemon/metrics"},
+			never: []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty", "daemon/metrics", "net/http", "github.com/godbus/dbus/v5"},
 		},
 		{
 			name: "a front end knows no other one and no key", who: []string{"daemon/httpapi"}, directly: true,
@@ -147,6 +147,7 @@ func TestOneRoomOwnsAModule(t *testing.T) {
 		"github.com/godbus/dbus/v5":            {"daemon/dbusapi", "cmd/internal/notify"},
 		"github.com/getkin/kin-openapi":        {"daemon/httpapi"},
 		"github.com/pelletier/go-toml/v2":      {"daemon/config"},
+		"github.com/prometheus/client_golang":  {"daemon/metrics"},
 		"github.com/cedar-policy/cedar-go":     {"daemon/policy"},
 		"github.com/coreos/go-systemd/v22":     {"cmd/fobd"},
 		"github.com/spf13/cobra":               {"cmd"},

@@ -22,14 +22,17 @@ type Audit struct {
 	Required bool
 }
 
-// audit writes down how the operation ended. What changes a key or the daemon is on the disk before it is
+// audit counts the operation and writes down how the operation ended. What changes a key or the daemon is on the disk before it is
 // answered, the rest as the log's policy has it.
 func (c *call) audit(ctx context.Context, err error) {
+	r := c.record(err)
+	c.e.cfg.Observer.Operation(Observation{
+		Operation: r.Operation, Result: r.Result, Decision: r.Decision, Took: time.Duration(r.TookUS) * time.Microsecond,
+	})
 	log := c.e.cfg.Audit.Log
 	if log == nil {
 		return
 	}
-	r := c.record(err)
 	if err := log.Append(context.WithoutCancel(ctx), &r, c.op.Scope == policy.ScopeAdmin); err != nil {
 		c.e.log.Error("the audit log cannot be written", "operation", c.op.Name, "error", err)
 		c.unwritten = true

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,6 +70,8 @@ type Config struct {
 	Foreign bool
 	// Audit gets a record of each operation before it is answered. Default: nobody does.
 	Audit Audit
+	// Observer counts what happens. Default: nobody does.
+	Observer Observer
 	// Channel holds the times that keys are allowed for an answer.
 	Channel ctaphid.Config
 }
@@ -113,6 +116,9 @@ type Engine struct {
 func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Observer == nil {
+		cfg.Observer = unobserved{}
 	}
 	if cfg.Rules == nil {
 		cfg.Rules = policy.Rules{}
@@ -237,18 +243,32 @@ func (e *Engine) Agent(ctx context.Context, who policy.Actor, about api.Agent, s
 // status is the operation status.
 func (c *call) status(context.Context, *api.StatusRequest) (*api.StatusResult, error) {
 	e := c.e
-	e.mu.Lock()
-	running := e.running - 1 // not this one
-	e.mu.Unlock()
-	return &api.StatusResult{
-		Version:   e.cfg.Version,
-		API:       api.Version,
-		PID:       os.Getpid(),
-		Mode:      e.cfg.Mode,
-		Socket:    e.cfg.Socket,
-		Keys:      len(e.keys.Keys()),
-		Running:   running,
-		Waiting:   e.arbiter.waiting(),
-		StartedAt: e.started.Format(time.RFC3339),
-	}, nil
+	now := e.Stats()
+	result := &api.StatusResult{
+		Version:     e.cfg.Version,
+		API:         api.Version,
+		PID:         os.Getpid(),
+		Mode:        e.cfg.Mode,
+		Socket:      e.cfg.Socket,
+		Keys:        now.Keys,
+		Busy:        now.Busy,
+		Running:     now.Running - 1, // not this one
+		Waiting:     now.Waiting,
+		Subscribers: now.Subscribers,
+		Agents:      now.Agents,
+		Leases:      now.Leases,
+		Grants:      now.Grants,
+		Audit:       "off",
+		StartedAt:   e.started.Format(time.RFC3339),
+	}
+	if s, ok := e.cfg.Rules.(*policy.Set); ok {
+		result.Rules = len(s.List())
+	}
+	if log := e.cfg.Audit.Log; log != nil {
+		result.Audit = "on"
+		if err := log.Err(); err != nil {
+			result.Audit = strings.TrimPrefix(err.Error(), "audit: ")
+		}
+	}
+	return result, nil
 }

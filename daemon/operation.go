@@ -147,6 +147,7 @@ func Actions() []policy.Action { return slices.Clone(actions) }
 func init() {
 	actions = []policy.Action{
 		{Operation: "events", Scope: policy.ScopeRead},  // follow the events
+		{Operation: "metrics", Scope: policy.ScopeRead}, // count what happens
 		{Operation: "objects", Scope: policy.ScopeRead}, // see keys and operations on D-Bus
 		{Operation: "prompts", Scope: policy.ScopeUse},  // be an agent, who is asked for the person
 	}

@@ -32,6 +32,7 @@ type session struct {
 	release  func() // gives the key to the next operation
 	kind     api.PromptKind
 	withdraw func() // nil when no prompt is shown
+	shown    time.Time
 	// steady keeps a prompt that is shown until the exchange is over.
 	steady bool
 }
@@ -48,7 +49,9 @@ func (c *call) open(ctx context.Context, k *tokens.Key, busy func()) (*session, 
 	}
 	w := &waiter{c: c, key: k, busy: busy}
 	defer w.done()
+	queued := time.Now()
 	release, err := c.e.arbiter.acquire(ctx, k, newClaim(c), w.wait)
+	c.e.cfg.Observer.Waited(time.Since(queued))
 	if err != nil {
 		return nil, w.explain(err)
 	}
@@ -185,6 +188,7 @@ func (s *session) keepalive(status byte) {
 	}
 	if s.withdraw == nil {
 		s.withdraw = s.c.show(s.c.prompt(s.kind, s.key))
+		s.shown = time.Now()
 	}
 }
 
@@ -193,6 +197,7 @@ func (s *session) calm() {
 	if s.withdraw != nil {
 		s.withdraw()
 		s.withdraw = nil
+		s.c.e.cfg.Observer.Touched(time.Since(s.shown))
 	}
 }
 

@@ -32,9 +32,15 @@ func (a *app) statusCommand() *cobra.Command {
 					{"mode", r.Mode},
 					{"socket", orDash(r.Socket)},
 					{"started", r.StartedAt},
-					{"keys", fmt.Sprint(r.Keys)},
+					{"keys", fmt.Sprintf("%d, %d in use", r.Keys, r.Busy)},
 					{"running", fmt.Sprint(r.Running)},
 					{"waiting", fmt.Sprint(r.Waiting)},
+					{"agents", fmt.Sprint(r.Agents)},
+					{"subscribers", fmt.Sprint(r.Subscribers)},
+					{"leases", fmt.Sprint(r.Leases)},
+					{"grants", fmt.Sprint(r.Grants)},
+					{"rules", fmt.Sprint(r.Rules)},
+					{"audit log", r.Audit},
 				}...)
 			})
 		}),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -105,4 +106,27 @@ func TestSessionState(t *testing.T) {
 	if got := s.state("3"); got.Active {
 		t.Error("a session that has ended is active")
 	}
+}
+
+// What the daemon does is counted, for those who may read.
+func TestMetricsOnTheSocket(t *testing.T) {
+	d := prepare(t, "", "--emulate=x").start(t)
+	if status, body, err := d.post("touch", "{}"); err != nil || status != http.StatusOK {
+		t.Fatalf("got %d %s, %v", status, body, err)
+	}
+	resp, err := d.http.Get("http://fobd/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("got %s, %v", resp.Status, err)
+	}
+	for _, want := range []string{`fobd_operations_total{operation="touch",result="ok"} 1`, "fobd_keys 1", "fobd_queue_wait_seconds_count 1"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	d.stop(t)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/config"
 	"github.com/fobd/fobd/daemon/httpapi"
+	"github.com/fobd/fobd/daemon/metrics"
 	"github.com/fobd/fobd/daemon/policy"
 	"github.com/fobd/fobd/daemon/relyingparty"
 	"github.com/fobd/fobd/hid"
@@ -42,6 +43,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	if err != nil {
 		return err
 	}
+	counts := metrics.New()
 	written, err := openAudit(cfg, log)
 	if err != nil {
 		return err
@@ -58,6 +60,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		Session:    logins.state,
 		Vouch:      polkit.vouch,
 		Audit:      written,
+		Observer:   counts,
 		Verifier:   relyingparty.Verifier{},
 		Log:        log,
 		StateDir:   cfg.StateDir,
@@ -73,7 +76,9 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	if err != nil {
 		return err
 	}
+	counts.Watch(engine.Stats)
 	front := httpapi.New(engine, httpapi.Config{
+		Metrics:         counts.Handler(),
 		Log:             log,
 		BodyTimeout:     cfg.Timeouts.Body.Duration,
 		ShutdownTimeout: cfg.Timeouts.Shutdown.Duration,

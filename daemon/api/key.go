@@ -108,13 +108,23 @@ type StatusRequest struct{}
 
 // StatusResult is the answer to [OpStatus].
 type StatusResult struct {
-	Version   string `json:"version"`
-	API       string `json:"api"`
-	PID       int    `json:"pid"`
-	Mode      string `json:"mode"` // "user" or "system"
-	Socket    string `json:"socket,omitempty"`
-	Keys      int    `json:"keys"`
-	Running   int    `json:"running"` // operations
-	Waiting   int    `json:"waiting"` // operations in queues
+	Version string `json:"version"`
+	API     string `json:"api"`
+	PID     int    `json:"pid"`
+	Mode    string `json:"mode"` // "user" or "system"
+	Socket  string `json:"socket,omitempty"`
+	Keys    int    `json:"keys"`
+	Running int    `json:"running"` // operations
+	Waiting int    `json:"waiting"` // operations in queues
+	Busy    int    `json:"busy"`    // keys that an operation has
+	// Subscribers follow the events, Agents show prompts.
+	Subscribers int `json:"subscribers"`
+	Agents      int `json:"agents"`
+	Leases      int `json:"leases"`
+	Grants      int `json:"grants"`
+	// Rules is how many the policy has, Audit whether there is an audit log, and whether it can be written:
+	// "off", "on", or what is wrong.
+	Rules     int    `json:"rules"`
+	Audit     string `json:"audit"`
 	StartedAt string `json:"startedAt"`
 }

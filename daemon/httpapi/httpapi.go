@@ -9,6 +9,7 @@
 //	GET    /v1/prompts        the prompts of a user's operations, as NDJSON, for agents
 //	GET    /v1/events         what changes, as NDJSON
 //	POST   /v1/lease-reports  a lease as a file descriptor
+//	GET    /metrics           counts, for Prometheus
 //	GET    /v1/openapi.json   all of this, for machines
 //
 // No operation has code of its own here: names, request and result types come from the
@@ -39,6 +40,7 @@ type Engine interface {
 	Answer(who policy.Actor, id string, body []byte, giveUp bool) error
 	Agent(ctx context.Context, who policy.Actor, about api.Agent, send func(api.Line) error) error
 	LeaseReports(who policy.Actor, lease string) (*os.File, error)
+	Authorize(who policy.Actor, what policy.Action) error
 }
 
 // maxAnswer is far above what an honest answer needs.
@@ -56,6 +58,8 @@ type Config struct {
 	// MaxConnections bounds the connections of all users together, and
 	// MaxUserConnections those of one user. Defaults: 16384 and 12288.
 	MaxConnections, MaxUserConnections int
+	// Metrics serves GET /metrics, in Prometheus' text form. Default: nothing is there.
+	Metrics http.Handler
 	// ShutdownTimeout bounds how long [Handler.Serve] waits for running requests. Default: 10 seconds.
 	ShutdownTimeout time.Duration
 }
@@ -104,6 +108,7 @@ POST /v1/<operation>    with a JSON body; Accept: application/x-ndjson streams p
 GET  /v1/events         what changes, a JSON value a line
 GET  /v1/prompts        prompts, for a program that shows them: ?name=NAME&kinds=KIND,KIND
 POST /v1/lease-reports  a lease as a file descriptor that carries CTAPHID
+GET  /metrics           counts, for Prometheus
 GET  /v1/openapi.json   the whole interface
 
 The command line for all of it is fob(1).
@@ -141,6 +146,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/v1/openapi.json":
 		if allow(w, r, http.MethodGet) {
 			h.describe(w)
+		}
+	case path == "/metrics" && h.cfg.Metrics != nil:
+		if allow(w, r, http.MethodGet) {
+			if err := h.engine.Authorize(who, policy.Action{Operation: "metrics", Scope: policy.ScopeRead}); err != nil {
+				fail(w, daemon.ErrorOf(err))
+				return
+			}
+			h.cfg.Metrics.ServeHTTP(w, r)
 		}
 	case path == "/v1/lease-reports":
 		if allow(w, r, http.MethodPost) {

@@ -24,6 +24,9 @@ func (e engine) LeaseReports(policy.Actor, string) (*os.File, error) {
 	return nil, &api.Error{Code: api.CodeNotFound, Message: "no such lease"}
 }
 
+// Authorize makes engine one that lets everybody do everything.
+func (e engine) Authorize(policy.Actor, policy.Action) error { return nil }
+
 // holder is the program that has a lease.
 type holder struct{ lease chan string }
 

@@ -75,6 +75,13 @@ func describe(operations []daemon.Operation) object {
 			"default": problem,
 		},
 	}}
+	paths["/metrics"] = object{"get": object{
+		"operationId": "metrics", "summary": "Counts of what the daemon does, for Prometheus",
+		"responses": object{
+			"200":     object{"description": "counts, in Prometheus' text form", "content": content("text/plain", object{"type": "string"})},
+			"default": problem,
+		},
+	}}
 	paths["/v1/openapi.json"] = object{"get": object{
 		"operationId": "openapi", "summary": "Describe this interface",
 		"responses": object{

@@ -59,8 +59,9 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// start builds and starts a daemon whose keys behave as presence says, with an emulated person who needs delay.
-func start(t testing.TB, presence string, delay time.Duration) *fobd {
+// start builds and starts a daemon whose keys behave as presence says, with an emulated person who needs delay. env is
+// added to its environment.
+func start(t testing.TB, presence string, delay time.Duration, env ...string) *fobd {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "soak") // short: a socket's path is
 	if err != nil {
@@ -83,7 +84,7 @@ func start(t testing.TB, presence string, delay time.Duration) *fobd {
 	}
 	d := &fobd{t: t, socket: filepath.Join(dir, "s"), log: new(lockedBuffer), ended: make(chan error, 1)}
 	d.cmd = exec.Command(program, "--user", "--no-hid", "--no-dbus", "--config", file, "--socket", d.socket, "--state-dir", dir)
-	d.cmd.Stderr = d.log
+	d.cmd.Stderr, d.cmd.Env = d.log, append(os.Environ(), env...)
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func start(t testing.TB, presence string, delay time.Duration) *fobd {
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
 		if t.Failed() {
-			t.Logf("the daemon said:\n%.20000s", d.log)
+			t.Logf("the daemon said:\n%.20000s", collected.ReplaceAllString(d.log.String(), ""))
 		}
 	})
 	c := client.New(d.socket)
@@ -114,11 +115,13 @@ func (d *fobd) stop() {
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		d.t.Fatal(err)
 	}
+	begin := time.Now()
 	select {
 	case err := <-d.ended:
 		if err != nil {
 			d.t.Errorf("the daemon ended with %v", err)
 		}
+		d.t.Logf("the daemon ended %v after SIGTERM", time.Since(begin).Round(time.Millisecond))
 	case <-time.After(15 * time.Second):
 		d.t.Error("the daemon does not end")
 	}
