@@ -3,7 +3,6 @@ package daemon_test
 import (
 	"context"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -13,21 +12,13 @@ import (
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/client"
 	"github.com/fobd/fobd/daemon/httpapi"
-	"github.com/fobd/fobd/daemon/policy"
 )
 
-// BenchmarkQueue asks for a touch through the socket, in turns of a daemon with its queue and of one
-// without: the differences are what the queue adds.
-func BenchmarkQueue(b *testing.B) {
+// compareTouches asks for touches through the socket, in turns of two daemons with a key that grants at
+// once, and reports what the second one adds.
+func compareTouches(b *testing.B, engines [2]*daemon.Engine) {
 	var clients [2]*client.Client
-	for i := range clients {
-		engine, err := daemon.New(daemon.Config{Rules: policy.Rules{Owner: uint32(os.Geteuid())}})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if i == 0 {
-			daemon.WithoutQueue(engine)
-		}
+	for i, engine := range engines {
 		socket := filepath.Join(b.TempDir(), "s")
 		l, err := net.Listen("unix", socket)
 		if err != nil {
@@ -69,4 +60,11 @@ func BenchmarkQueue(b *testing.B) {
 		b.ReportMetric(at(0), name+"-without-µs")
 		b.ReportMetric(at(1)-at(0), name+"-added-µs")
 	}
+}
+
+// BenchmarkQueue compares a daemon with its queue to one without.
+func BenchmarkQueue(b *testing.B) {
+	engines := [2]*daemon.Engine{comparedEngine(b, daemon.Config{}), comparedEngine(b, daemon.Config{})}
+	daemon.WithoutQueue(engines[0])
+	compareTouches(b, engines)
 }
