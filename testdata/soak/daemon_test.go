@@ -40,6 +40,8 @@ type fobd struct {
 	socket string
 	log    *lockedBuffer
 	ended  chan error
+	// ledgers are what the storms over it know of their requests.
+	ledgers []*ledger
 }
 
 type lockedBuffer struct {

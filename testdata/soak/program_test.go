@@ -92,7 +92,9 @@ func (p *program) do(ctx context.Context, name, op string, request, result any, 
 		ui = ask
 	}
 	begin := time.Now()
+	request, purpose := p.y.marked(request)
 	err := p.c.Do(ctx, op, request, result, ui)
+	p.y.ended(purpose, err)
 	p.y.end(name, cmp.Or(p.hurry, patience), time.Since(begin), ask != nil && ask.begun, err)
 	return err
 }

@@ -84,6 +84,9 @@ func TestStorm(t *testing.T) {
 		t.Errorf("threads grew from %d to %d", first.threads, second.threads)
 	}
 	d.stop()
+	for _, l := range d.ledgers {
+		d.audited(l)
+	}
 }
 
 // collected is what the Go runtime writes of a garbage collection (package runtime, gctrace).
@@ -150,6 +153,7 @@ func (d *fobd) storm(long time.Duration) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	y := &tally{ends: map[string]int{}}
+	d.ledgers = append(d.ledgers, &y.ledger)
 	o := order{last: map[string]int{}}
 	watching, stopWatching := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup

@@ -21,6 +21,8 @@ var codes = map[api.Code]bool{
 
 // tally counts how requests end.
 type tally struct {
+	ledger
+
 	mu     sync.Mutex
 	ends   map[string]int
 	wrong  []string
