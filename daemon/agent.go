@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ const maxAgents = 32
 var (
 	// errAgentLeft says that an agent left before its prompt was answered.
 	errAgentLeft = errors.New("the agent left")
-	errTooSlow   = &api.Error{Code: api.CodeTooLarge, Message: "the agent does not take its prompts", Hint: "subscribe again, and read faster"}
+	errTooSlow   = &api.Error{Code: api.CodeTooMany, Message: "the agent does not take its prompts", Hint: "subscribe again, and read faster"}
 )
 
 // agent is a program that shows prompts. Its lines are guarded by the desk's lock.
@@ -125,7 +126,7 @@ func (d *Desk) enter(a *agent) error {
 		}
 	}
 	if n >= maxAgents {
-		return &api.Error{Code: api.CodeTooLarge, Message: "too many agents of " + a.who.User, Hint: "stop some of them"}
+		return tooMany(fmt.Sprintf("%s has %d agents already", a.who.User, n), "stop some of them")
 	}
 	d.agents = append(d.agents, a)
 	for _, n := range d.shown {

@@ -304,7 +304,7 @@ func TestAgentThatDoesNotRead(t *testing.T) {
 			ui.Show(api.Prompt{ID: "p", Kind: api.PromptTouch})()
 		}
 		close(hold)
-		if err := <-done; !errors.Is(err, &api.Error{Code: api.CodeTooLarge}) {
+		if err := <-done; !errors.Is(err, &api.Error{Code: api.CodeTooMany}) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -329,7 +329,7 @@ func TestAgentNames(t *testing.T) {
 		for range daemon.MaxAgents {
 			lab.agent(alice, "many")
 		}
-		if err := lab.engine.Agent(lab.ctx, alice, api.Agent{Name: "more"}, l); !errors.Is(err, &api.Error{Code: api.CodeTooLarge}) {
+		if err := lab.engine.Agent(lab.ctx, alice, api.Agent{Name: "more"}, l); !errors.Is(err, &api.Error{Code: api.CodeTooMany}) {
 			t.Errorf("one more than may be: got %v", err)
 		}
 	})

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,8 @@ type arbiter struct {
 	// hands. It must not wait.
 	tell func(k *tokens.Key, now *api.Holder)
 
+	// most bounds those who wait for one key, mostOfUser those of one user; 0 does not.
+	most, mostOfUser int
 	// open gives every key at once. It is for measuring what the queue costs.
 	open bool
 
@@ -80,9 +83,9 @@ func (a *arbiter) acquire(ctx context.Context, k *tokens.Key, mine *claim, waiti
 		return func() {}, nil
 	}
 	release = func() { a.release(k, mine) }
-	told, mineNow := a.enter(k, mine)
-	if mineNow {
-		return release, nil
+	told, mineNow, err := a.enter(k, mine)
+	if err != nil || mineNow {
+		return release, err
 	}
 	waiting(told)
 	// quiet is over when the claim may be told again.
@@ -114,7 +117,7 @@ func (a *arbiter) acquire(ctx context.Context, k *tokens.Key, mine *claim, waiti
 }
 
 // enter takes the key if it is free, else queues mine.
-func (a *arbiter) enter(k *tokens.Key, mine *claim) (p place, mineNow bool) {
+func (a *arbiter) enter(k *tokens.Key, mine *claim) (p place, mineNow bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	q := a.queues[k]
@@ -127,10 +130,31 @@ func (a *arbiter) enter(k *tokens.Key, mine *claim) (p place, mineNow bool) {
 	}
 	if q.holder == nil {
 		a.give(k, q, mine)
-		return place{}, true
+		return place{}, true, nil
+	}
+	if err := a.room(k, q, mine); err != nil {
+		return place{}, false, err
 	}
 	q.add(mine)
-	return q.place(mine), false
+	return q.place(mine), false, nil
+}
+
+// room says whether one more may wait for k.
+func (a *arbiter) room(k *tokens.Key, q *queue, mine *claim) error {
+	all, own := 0, 0
+	for _, t := range q.turns {
+		all += len(t.claims)
+		if t.uid == mine.uid {
+			own = len(t.claims)
+		}
+	}
+	switch {
+	case a.mostOfUser > 0 && own >= a.mostOfUser:
+		return tooMany(fmt.Sprintf("%d requests of yours wait for %s already", own, k.Name()), "try again when some of them are done")
+	case a.most > 0 && all >= a.most:
+		return tooMany(fmt.Sprintf("%d requests wait for %s already", all, k.Name()), "try again when some of them are done")
+	}
+	return nil
 }
 
 // look says where mine is now, and whether that is news; it listens for the next news when it is not.

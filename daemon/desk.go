@@ -30,8 +30,8 @@ type question struct {
 	id      string
 	kind    api.PromptKind
 	choices int
-	uid     uint32
-	agent   *agent // who was asked, nil for the program that asks
+	who     policy.Actor // whose operation it is
+	agent   *agent       // who was asked, nil for the program that asks
 	// answered carries the one answer.
 	answered chan answer
 
@@ -82,7 +82,7 @@ func (d *Desk) put(p *api.Prompt, who policy.Actor, a *agent) *question {
 	if p.ID == "" {
 		p.ID = rand.Text()
 	}
-	q := &question{id: p.ID, kind: p.Kind, choices: len(p.Choices), uid: who.UID, agent: a, answered: make(chan answer, 1)}
+	q := &question{id: p.ID, kind: p.Kind, choices: len(p.Choices), who: who, agent: a, answered: make(chan answer, 1)}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.open == nil {
@@ -126,12 +126,11 @@ func (q *question) wait(ctx context.Context, key string) (answer, error) {
 
 // Answer answers the prompt id, or gives up for the person: with a PIN as it is, the index of a
 // choice or true or false as JSON, by the kind of the prompt. It keeps nothing of body, which the
-// caller wipes. Only the user whose prompt it is, the agent who was asked, and root can; for others
-// there is no such prompt. Errors are an [*api.Error]; a wrong answer leaves the prompt open.
+// caller wipes. Who may not answer is told that there is no such prompt. Errors are an [*api.Error]; a wrong answer leaves the prompt open.
 func (d *Desk) Answer(who policy.Actor, id string, body []byte, giveUp bool) error {
 	d.mu.Lock()
 	q := d.open[id]
-	if q != nil && who.UID != 0 && who.UID != q.uid && (q.agent == nil || who.UID != q.agent.who.UID) {
+	if q != nil && !q.answerable(who) {
 		q = nil
 	}
 	d.mu.Unlock()
@@ -150,6 +149,23 @@ func (d *Desk) Answer(who policy.Actor, id string, body []byte, giveUp bool) err
 		return &api.Error{Code: api.CodeConflict, Message: "the prompt was answered or withdrawn before"}
 	}
 	return nil
+}
+
+// answerable says whether who may answer: root, and programs of the user and session that was asked. To
+// the question whether a program may do something, only the agent itself that was asked may say yes:
+// else that program could, whatever process it has made for it.
+func (q *question) answerable(who policy.Actor) bool {
+	asked := q.who
+	if q.agent != nil {
+		asked = q.agent.who
+	}
+	switch {
+	case who.UID == 0:
+		return true
+	case who.UID != asked.UID, who.Session != "" && asked.Session != "" && who.Session != asked.Session:
+		return false
+	}
+	return q.kind != api.PromptConsent || who.PID == asked.PID && who.Start == asked.Start && who.BusName == asked.BusName
 }
 
 // parse reads an answer. Nothing of body goes into an error: it may be a PIN.
@@ -191,7 +207,7 @@ type Screen struct {
 var _ UI = (*Screen)(nil)
 
 // UI returns a screen whose prompts show shows until the function that it returns is called, which
-// happens once; only who's user and root can answer them. The caller closes the screen.
+// happens once; only who's user, in who's session, and root can answer them. The caller closes the screen.
 func (d *Desk) UI(who policy.Actor, show func(api.Prompt) (withdraw func())) *Screen {
 	return &Screen{desk: d, who: who, show: show}
 }

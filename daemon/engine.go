@@ -72,6 +72,8 @@ type Config struct {
 	Audit Audit
 	// Observer counts what happens. Default: nobody does.
 	Observer Observer
+	// Limits bound how much there may be at once.
+	Limits Limits
 	// Channel holds the times that keys are allowed for an answer.
 	Channel ctaphid.Config
 }
@@ -105,9 +107,10 @@ type Engine struct {
 	stopping context.Context
 	stop     context.CancelCauseFunc
 
-	mu      sync.Mutex // guards what follows
-	stopped bool       // no operation begins any more
-	running int
+	mu      sync.Mutex    // guards what follows
+	stopped bool          // no operation begins any more
+	running counter       // operations
+	streams counter       // of events
 	idle    chan struct{} // closed when stopped and nothing runs
 }
 
@@ -117,6 +120,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Limits.setDefaults()
 	if cfg.Observer == nil {
 		cfg.Observer = unobserved{}
 	}
@@ -136,6 +140,7 @@ func New(cfg Config) (*Engine, error) {
 	e.stopping, e.stop = context.WithCancelCause(context.Background())
 	e.order = slices.Clone(cfg.PromptOrder)
 	e.arbiter.tell = e.events.holder
+	e.arbiter.most, e.arbiter.mostOfUser = cfg.Limits.Queue, cfg.Limits.UserQueue
 	e.emulated.init()
 	sources := append([]hid.Bus{e.emulated.bus}, cfg.Sources...)
 	e.keys = tokens.NewRegistry(tokens.Config{
@@ -159,7 +164,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	foreign.Wait()
 	e.mu.Lock()
 	e.stopped = true
-	if e.running == 0 {
+	if e.running.all == 0 {
 		close(e.idle)
 	}
 	e.mu.Unlock()
@@ -169,23 +174,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// begin counts an operation in, and says whether it may run.
-func (e *Engine) begin() bool {
+// begin counts an operation of who in, if it may run.
+func (e *Engine) begin(who policy.Actor) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopped {
-		return false
+		return errShuttingDown
 	}
-	e.running++
-	return true
+	return e.running.enter(who, "requests that run or wait", e.cfg.Limits.Requests, e.cfg.Limits.UserRequests)
 }
 
-// end counts an operation out.
-func (e *Engine) end() {
+// end counts it out.
+func (e *Engine) end(who policy.Actor) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.running--
-	if e.stopped && e.running == 0 {
+	e.running.leave(who.UID)
+	if e.stopped && e.running.all == 0 {
 		close(e.idle)
 	}
 }
@@ -204,10 +208,10 @@ func (e *Engine) Do(ctx context.Context, who policy.Actor, op string, decode fun
 	if ui == nil {
 		ui = nobody{}
 	}
-	if !e.begin() {
-		return nil, errShuttingDown
+	if err := e.begin(who); err != nil {
+		return nil, err
 	}
-	defer e.end()
+	defer e.end(who)
 	c := &call{e: e, op: row, who: who, ui: people{&e.Desk, who, ui}, requester: ui, began: time.Now()}
 	result, err := c.run(ctx, decode)
 	c.finish(ctx, err)
@@ -226,6 +230,17 @@ func (e *Engine) Events(ctx context.Context, who policy.Actor, send func(api.Eve
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.stopping, func() { cancel(errShuttingDown) })()
+	e.mu.Lock()
+	err := e.streams.enter(who, "streams of events", e.cfg.Limits.Streams, e.cfg.Limits.UserStreams)
+	e.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.streams.leave(who.UID)
+	}()
 	return e.events.stream(ctx, send)
 }
 

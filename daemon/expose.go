@@ -245,11 +245,12 @@ func (v *virtualKey) Wink() {
 // do sends one message: policy first, then the queue, then the key. send says whether the key must be kept
 // for what follows.
 func (v *virtualKey) do(ctx context.Context, a rawAction, message []byte, send func(context.Context, *session) ([]byte, bool, error)) (response []byte, err error) {
-	if !v.e.begin() {
-		return nil, errShuttingDown
+	who := v.who()
+	if err := v.e.begin(who); err != nil {
+		return nil, err
 	}
-	defer v.e.end()
-	c := v.call(a, v.who())
+	defer v.e.end(who)
+	c := v.call(a, who)
 	defer func() { c.finish(ctx, err) }()
 	defer c.asking.Wait()
 	if err = c.admit(ctx); err != nil {

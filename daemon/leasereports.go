@@ -60,7 +60,7 @@ func (l *lease) enter() error {
 		return l.explain(context.Cause(l.hold))
 	case l.files >= maxLeaseFiles:
 		return &api.Error{
-			Code: api.CodeTooLarge, Message: "the lease on " + l.key.Name() + " has too many files",
+			Code: api.CodeTooMany, Message: "the lease on " + l.key.Name() + " has too many files",
 			Hint: "close some of them", Key: l.key.ID(),
 		}
 	}

@@ -167,7 +167,7 @@ func TestLeaseReportsAreBounded(t *testing.T) {
 	for {
 		file, err := engine.LeaseReports(alice, id)
 		if err != nil {
-			wantCode(t, err, api.CodeTooLarge)
+			wantCode(t, err, api.CodeTooMany)
 			break
 		}
 		if files = append(files, file); len(files) > 100 {

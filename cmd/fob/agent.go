@@ -151,7 +151,7 @@ func (a *app) serveAgent(ctx context.Context, c *client.Client, about api.Agent,
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if errors.As(err, &refused) && refused.Code != api.CodeShuttingDown && refused.Code != api.CodeTooLarge {
+		if errors.As(err, &refused) && refused.Code != api.CodeShuttingDown && refused.Code != api.CodeTooMany {
 			return err
 		}
 		if !away {

@@ -24,6 +24,7 @@ var exits = map[api.Code]int{
 	api.CodeInvalidRequest:     exitUsage,
 	api.CodeUnknownOperation:   exitFailed,
 	api.CodeTooLarge:           exitUsage,
+	api.CodeTooMany:            exitCancelled,
 	api.CodeDenied:             exitDenied,
 	api.CodeNotFound:           exitFailed,
 	api.CodeConflict:           exitFailed,

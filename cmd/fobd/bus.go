@@ -54,6 +54,7 @@ func onBus(ctx context.Context, parts *group, b busParts, log *slog.Logger) erro
 	m.connect = func(ctx context.Context) (server, error) {
 		s := dbusapi.New(engine, dbusapi.Config{
 			Self: self(), Authorize: engine.Authorize, Log: log, ShutdownTimeout: cfg.Timeouts.Shutdown.Duration,
+			MaxRequest: cfg.Limits.Body << 10,
 		})
 		address, err := dbusapi.Address(system)
 		if err != nil {

@@ -60,6 +60,10 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		Session:    logins.state,
 		Vouch:      polkit.vouch,
 		Audit:      written,
+		Limits: daemon.Limits{
+			Requests: cfg.Limits.Requests, UserRequests: cfg.Limits.UserRequests,
+			Streams: cfg.Limits.Streams, UserStreams: cfg.Limits.UserStreams, Queue: cfg.Limits.Queue, UserQueue: cfg.Limits.UserQueue,
+		},
 		Observer:   counts,
 		Verifier:   relyingparty.Verifier{},
 		Log:        log,
@@ -85,6 +89,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 
 		MaxConnections:     cfg.Limits.Connections,
 		MaxUserConnections: cfg.Limits.UserConnections,
+		MaxBody:            int64(cfg.Limits.Body) << 10,
 	})
 
 	// The first part that ends, or ctx, ends them all.

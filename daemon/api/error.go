@@ -10,6 +10,7 @@ const (
 	CodeInvalidRequest     Code = "invalid-request"     // the request itself is wrong
 	CodeUnknownOperation   Code = "unknown-operation"   // no such operation
 	CodeTooLarge           Code = "too-large"           // the request is over a limit
+	CodeTooMany            Code = "too-many"            // over a limit of how much there may be at once
 	CodeDenied             Code = "denied"              // the caller may not do this, or the person said no
 	CodeNotFound           Code = "not-found"           // a named thing (prompt, emulated key) does not exist
 	CodeConflict           Code = "conflict"            // the thing exists already or is in another state

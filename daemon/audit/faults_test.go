@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -19,91 +18,12 @@ import (
 	"github.com/fobd/fobd/daemon/audit"
 )
 
-// disk stands between a log and its files. Its functions, if not nil, come first.
-type disk struct {
-	mu       sync.Mutex // guards below
-	opened   int
-	syncs    int
-	write    func(file int, b []byte) (n int, err error) // n bytes are written if err is not nil
-	sync     func() error
-	truncate func() error
-}
-
-func (d *disk) set(change func(*disk)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	change(d)
-}
-
-func (d *disk) count() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.syncs
-}
-
-func (d *disk) on(config audit.Config) audit.Config {
-	config.Wrap(func(f audit.File) audit.File {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.opened++
-		return &diskFile{f, d, d.opened}
-	})
-	return config
-}
-
-type diskFile struct {
-	audit.File
-	disk   *disk
-	number int
-}
-
-func (f *diskFile) Write(b []byte) (int, error) {
-	f.disk.mu.Lock()
-	write := f.disk.write
-	f.disk.mu.Unlock()
-	if write != nil {
-		if n, err := write(f.number, b); err != nil {
-			n, _ = f.File.Write(b[:min(n, len(b))])
-			return n, err
-		}
-	}
-	return f.File.Write(b)
-}
-
-func (f *diskFile) Sync() error {
-	f.disk.mu.Lock()
-	sync := f.disk.sync
-	f.disk.syncs++
-	f.disk.mu.Unlock()
-	if sync != nil {
-		if err := sync(); err != nil {
-			return err
-		}
-	}
-	return f.File.Sync()
-}
-
-func (f *diskFile) Truncate(size int64) error {
-	f.disk.mu.Lock()
-	truncate := f.disk.truncate
-	f.disk.mu.Unlock()
-	if truncate != nil {
-		if err := truncate(); err != nil {
-			return err
-		}
-	}
-	return f.File.Truncate(size)
-}
-
-func full(n int) func(int, []byte) (int, error) {
-	return func(int, []byte) (int, error) { return n, syscall.ENOSPC }
-}
-
 func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 	for _, written := range []int{0, 1, 100, 100_000} {
 		dir := t.TempDir()
 		d := &disk{}
-		l := open(t, d.on(audit.Config{Dir: dir}))
+		mirrored := 0
+		l := open(t, d.on(audit.Config{Dir: dir, Mirror: func(audit.Entry) { mirrored++ }}))
 		fill(t, l, 0, 3)
 		before := l.Head()
 		d.set(func(d *disk) { d.write = full(written) })
@@ -129,6 +49,11 @@ func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 		}
 		if gap := details(t, dir, audit.OpGap); len(gap) != 1 || !strings.HasPrefix(gap[0], "2 records could not be written: ") {
 			t.Errorf("got %q", gap)
+		}
+		lines := l.Head().Seq
+		l.Close()
+		if uint64(mirrored) != lines {
+			t.Errorf("got %d lines mirrored, want %d", mirrored, lines)
 		}
 	}
 }
@@ -269,64 +194,4 @@ func TestFailedSyncInTheBackgroundIsLoggedAndTriedAgain(t *testing.T) {
 		}
 		whole(t, dir, l.Head())
 	})
-}
-
-func TestFileGrowsOnIfTheNextOneCannotBegin(t *testing.T) {
-	for name, prevent := range map[string]func(d *disk, next string) error{
-		"name is taken": func(_ *disk, next string) error { return os.Mkdir(next, 0o700) },
-		"disk is full": func(d *disk, _ string) error {
-			d.write = func(file int, _ []byte) (int, error) {
-				if file > 1 {
-					return 20, syscall.ENOSPC
-				}
-				return 0, nil
-			}
-			return nil
-		},
-		"no sync": func(d *disk, next string) error {
-			d.sync = func() error {
-				if _, err := os.Stat(next); err == nil {
-					return syscall.EIO
-				}
-				return nil
-			}
-			return nil
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			next := filepath.Join(dir, "audit-000002.jsonl")
-			d := &disk{}
-			var mirrored int
-			l := open(t, d.on(audit.Config{Dir: dir, MaxSize: 4 << 10, Mirror: func(audit.Entry) { mirrored++ }}))
-			var err error
-			d.set(func(d *disk) { err = prevent(d, next) })
-			if err != nil {
-				t.Fatal(err)
-			}
-			fill(t, l, 0, 20)
-			if name == "name is taken" {
-				if err := os.Remove(next); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if list := files(t, dir); len(list) != 1 {
-				t.Fatalf("got %v, want one file", list)
-			}
-			whole(t, dir, l.Head())
-			d.set(func(d *disk) { d.write, d.sync = nil, nil })
-			fill(t, l, 20, 20)
-			if list := files(t, dir); len(list) < 2 {
-				t.Errorf("got %v, want more", list)
-			}
-			if diff := cmp.Diff(counted(0, 40), details(t, dir, "touch")); diff != "" {
-				t.Error(diff)
-			}
-			lines := whole(t, dir, l.Head()).Lines
-			l.Close()
-			if uint64(mirrored) != lines {
-				t.Errorf("got %d lines mirrored, want %d", mirrored, lines)
-			}
-		})
-	}
 }

@@ -131,7 +131,7 @@ func Open(config Config) (*Log, error) {
 	w := newWriter(l, folder)
 	l.writer = w
 	if err := w.resume(); err != nil {
-		w.shut()
+		_ = w.shut()
 		return nil, err
 	}
 	w.prune()

@@ -102,9 +102,6 @@ func (w *writer) afterSync(r syncResult) {
 		return
 	}
 	w.late = false
-	if w.size == w.safe {
-		w.disarm()
-	}
 	w.schedule()
 }
 

@@ -211,3 +211,35 @@ func TestFilesAreDurableBeforeWhatFollowsThem(t *testing.T) {
 	}
 	whole(t, dir, l.Head())
 }
+
+func TestLineIsNotLateBecauseOfAnotherSync(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{}
+		l := open(t, d.on(audit.Config{Dir: dir, Sync: audit.SyncInterval}))
+		before := d.count()
+		release := make(chan struct{})
+		d.set(func(d *disk) { d.sync = func() error { <-release; return nil } })
+		fill(t, l, 0, 1)
+		time.Sleep(time.Second)
+		fill(t, l, 1, 1)
+		time.Sleep(time.Second)
+		close(release)
+		synctest.Wait()
+		if got := d.count() - before; got != 2 {
+			t.Errorf("got %d syncs two seconds after two lines, want 2", got)
+		}
+	})
+}
+
+func TestOpenMakesDurableWhatItFinds(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, audit.Config{Dir: dir})
+	fill(t, l, 0, 5)
+	l.Close()
+	d := &disk{}
+	open(t, d.on(audit.Config{Dir: dir}))
+	if got := d.count(); got != 1 {
+		t.Errorf("got %d syncs, want 1", got)
+	}
+}

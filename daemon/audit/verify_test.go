@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,6 +90,15 @@ func TestFaultsAreFound(t *testing.T) {
 		{"long line", edit(second, func(l [][]byte) [][]byte {
 			return slices.Insert(l, 3, append(bytes.Repeat([]byte("x"), audit.MaxLine), '\n'))
 		}), second + ":4: it is longer than any line"},
+		{"line with a hash of its own", edit(second, func(l [][]byte) [][]byte {
+			e, err := audit.ParseLine(bytes.TrimSuffix(l[2], []byte("\n")))
+			if err != nil {
+				panic(err)
+			}
+			e.User = "bob"
+			l[2], _, _ = audit.AppendLine(audit.Head{Seq: e.Seq - 1, Hash: e.Prev}, e.Record)
+			return l
+		}), second + ":4: it does not hang on the line before"},
 		{"removed first line", edit(second, func(l [][]byte) [][]byte { return l[1:] }), second + ":1: it has number 9 instead of 8"},
 		{"removed last line of a file", edit(second, func(l [][]byte) [][]byte { return l[:len(l)-1] }), "audit-000003.jsonl:1: it has number 15 instead of 14"},
 		{"file that is cut off", func(log fstest.MapFS) { log[second].Data = log[second].Data[:3000] }, second + ":6: the line is cut off"},
@@ -162,48 +169,6 @@ func TestForgedFilesAreFound(t *testing.T) {
 	}
 }
 
-func TestHeadsFindACutOffOrNewEnd(t *testing.T) {
-	log, heads := sample(t)
-	last := heads[len(heads)-1]
-	edit("audit-000003.jsonl", func(l [][]byte) [][]byte { return l[:len(l)-1] })(log)
-	if _, err := audit.Verify(t.Context(), log, heads[:len(heads)-1]...); err != nil {
-		t.Fatal(err)
-	}
-	_, err := audit.Verify(t.Context(), log, last, heads[0], audit.Head{})
-	if want := fmt.Sprintf("the end is cut off: the last line has number %d, line %d is expected", last.Seq-1, last.Seq); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %q", err, want)
-	}
-	// The same number of lines, but other ones from line 10 on.
-	other, _ := sample(t)
-	moved := last
-	moved.Hash[0]++
-	_, err = audit.Verify(t.Context(), other, moved)
-	if want := "the log was written anew"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %q", err, want)
-	}
-}
-
-func TestHeadInADroppedFileIsNotTakenForGood(t *testing.T) {
-	dir := t.TempDir()
-	l := open(t, audit.Config{Dir: dir, MaxSize: 4 << 10, Keep: 2})
-	fill(t, l, 0, 1)
-	early := l.Head()
-	fill(t, l, 1, 50)
-	_, err := audit.Verify(t.Context(), os.DirFS(dir), early)
-	if want := "line 2 is expected, but the log begins with this line"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %q", err, want)
-	}
-	// More is gone than the log says.
-	list := files(t, dir)
-	if err := os.Remove(filepath.Join(dir, list[0])); err != nil {
-		t.Fatal(err)
-	}
-	_, err = audit.Verify(t.Context(), os.DirFS(dir))
-	if want := list[0] + ": the file is missing, and no line says"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %q", err, want)
-	}
-}
-
 func TestLineThatIsBeingWrittenIsNoFault(t *testing.T) {
 	log, heads := sample(t)
 	last := log["audit-000003.jsonl"]
@@ -253,45 +218,26 @@ func TestUnreadableLogIsNoFault(t *testing.T) {
 	}
 }
 
-// The program in the package's comment says the same as Verify.
-func TestPythonVerifies(t *testing.T) {
-	python := "/usr/bin/python3"
-	if _, err := os.Stat(python); err != nil {
-		t.Skip(err)
+// moving is a file system that hides a file from whom lists it for the first time.
+type moving struct {
+	fstest.MapFS
+	hide  string
+	times *int
+}
+
+func (m moving) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := m.MapFS.ReadDir(name)
+	if *m.times--; *m.times >= 0 {
+		list = slices.DeleteFunc(list, func(e fs.DirEntry) bool { return e.Name() == m.hide })
 	}
-	doc, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, script, _ := strings.Cut(string(doc), "//\timport hashlib")
-	script, _, ok := strings.Cut("//\timport hashlib"+script, "\n//\n")
-	if !ok {
-		t.Fatal("the package's comment has no program")
-	}
-	script = strings.ReplaceAll(script, "//\t", "")
+	return list, err
+}
+
+func TestFilesThatComeAndGoAreNoFault(t *testing.T) {
 	log, heads := sample(t)
-	dir := t.TempDir()
-	run := func() (string, error) {
-		var args []string
-		for _, name := range slices.Sorted(func(yield func(string) bool) {
-			for name := range log {
-				yield(name)
-			}
-		}) {
-			path := filepath.Join(dir, name)
-			if err := os.WriteFile(path, log[name].Data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			args = append(args, path)
+	for name := range log {
+		if _, err := audit.Verify(t.Context(), moving{log, name, new(1)}, heads...); err != nil {
+			t.Errorf("%s: got %v", name, err)
 		}
-		out, err := exec.CommandContext(t.Context(), python, append([]string{"-c", script}, args...)...).CombinedOutput()
-		return strings.TrimSpace(string(out)), err
-	}
-	if got, err := run(); err != nil || got != heads[len(heads)-1].Hash.String() {
-		t.Errorf("got %s, %v; want %s", got, err, heads[len(heads)-1].Hash)
-	}
-	edit(second, func(l [][]byte) [][]byte { l[2] = bytes.Replace(l[2], []byte("ann"), []byte("bob"), 1); return l })(log)
-	if got, err := run(); err == nil || !strings.HasSuffix(got, second+":3: broken") {
-		t.Errorf("got %s, %v; want line 3 broken", got, err)
 	}
 }

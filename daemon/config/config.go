@@ -87,6 +87,17 @@ type Limits struct {
 	// Connections bounds the connections of all users to the socket, UserConnections those of one.
 	Connections     int `toml:"connections"`
 	UserConnections int `toml:"user-connections"`
+	// Requests bounds the operations that run or wait, UserRequests those of one user.
+	Requests     int `toml:"requests"`
+	UserRequests int `toml:"user-requests"`
+	// Streams bounds those who follow events, UserStreams those of one user.
+	Streams     int `toml:"streams"`
+	UserStreams int `toml:"user-streams"`
+	// Queue bounds those who wait for one key, UserQueue those of one user.
+	Queue     int `toml:"queue"`
+	UserQueue int `toml:"user-queue"`
+	// Body bounds a request, in KiB.
+	Body int `toml:"body"`
 }
 
 // Expose says whether programs that do not know fobd see a virtual key, which shares the real ones.
@@ -178,7 +189,7 @@ func Defaults(s Scope) Config {
 			Body:      Duration{10 * time.Second},
 			Shutdown:  Duration{10 * time.Second},
 		},
-		Limits:     Limits{Connections: 16384, UserConnections: 12288},
+		Limits:     Limits{Connections: 16384, UserConnections: 12288, Requests: 4096, UserRequests: 2048, Streams: 16384, UserStreams: 12288, Queue: 2048, UserQueue: 1024, Body: 1024},
 		Enterprise: Enterprise{RPIDs: []string{}},
 		Policy:     Policy{Dir: s.PolicyDir(), Defaults: true},
 		Audit:      Audit{Enabled: true, Sync: Sync{SyncInterval}, MaxSize: 64, Keep: 16, Journal: s == System},
@@ -209,8 +220,9 @@ func (c *Config) Validate() error {
 	if c.Audit.MaxSize < 1 || c.Audit.MaxSize > 1<<20 || c.Audit.Keep < 0 {
 		errs = append(errs, errors.New("config: audit.max-size must be from 1 to 1048576 MiB, and audit.keep not less than 0"))
 	}
-	if c.Limits.Connections < 1 || c.Limits.UserConnections < 1 {
-		errs = append(errs, errors.New("config: limits.connections and limits.user-connections must be at least 1"))
+	l := c.Limits
+	if min(l.Connections, l.UserConnections, l.Requests, l.UserRequests, l.Streams, l.UserStreams, l.Queue, l.UserQueue, l.Body) < 1 || l.Body > 1<<16 {
+		errs = append(errs, errors.New("config: each of the limits must be at least 1, and limits.body at most 65536 KiB"))
 	}
 	if path := c.TouchDetectorSocket; path != "" && path != TouchDetectorAuto && (!filepath.IsAbs(path) || len(path) > 107) {
 		errs = append(errs, fmt.Errorf("config: touch-detector-socket is %q, want %q or an absolute path of at most 107 bytes", path, TouchDetectorAuto))

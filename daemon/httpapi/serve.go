@@ -83,7 +83,7 @@ type countedConn struct {
 }
 
 // busyBody is the answer to a connection over the limit.
-const busyBody = `{"error":{"code":"busy","message":"too many connections","hint":"close idle ones"}}` + "\n"
+const busyBody = `{"error":{"code":"too-many","message":"too many connections","hint":"close idle ones"}}` + "\n"
 
 // Accept implements [net.Listener]. A connection that cannot be served is answered and
 // closed here, so that the error of the listener itself is the only one to return.
@@ -104,7 +104,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 		}
 		l.log.Warn("connection refused: too many", "user", who.User, "pid", who.PID, "program", who.Program)
 		// It fits into the empty socket buffer, so it cannot block.
-		_, _ = fmt.Fprintf(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
+		_, _ = fmt.Fprintf(c, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
 			typeJSON, len(busyBody))
 		_, _ = io.WriteString(c, busyBody)
 		_ = c.Close()

@@ -182,7 +182,7 @@ func TestTooManyConnectionsAreTurnedAway(t *testing.T) {
 	if _, status = open(); status != "HTTP/1.1 200 OK" {
 		t.Fatalf("second connection: got %q", status)
 	}
-	if _, status = open(); status != "HTTP/1.1 503 Service Unavailable" {
+	if _, status = open(); status != "HTTP/1.1 429 Too Many Requests" {
 		t.Fatalf("third connection: got %q", status)
 	}
 	first.Close()

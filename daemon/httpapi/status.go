@@ -26,6 +26,7 @@ var statuses = map[api.Code]int{
 	api.CodeKeyGone:            http.StatusGone,
 	api.CodeKeySilent:          http.StatusGatewayTimeout,
 	api.CodeKeyError:           http.StatusBadGateway,
+	api.CodeTooMany:            http.StatusTooManyRequests,
 	api.CodeBusy:               http.StatusLocked,
 	api.CodeCancelled:          statusCancelled,
 	api.CodeTimeout:            http.StatusGatewayTimeout,
