@@ -55,11 +55,11 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	logins := &sessions{dir: "/run/systemd/sessions"}
 	var polkit voucher
 	engine, err := daemon.New(daemon.Config{
-		Sources:    buses,
-		Rules:      rules,
-		Session:    logins.state,
-		Vouch:      polkit.vouch,
-		Audit:      written,
+		Sources: buses,
+		Rules:   rules,
+		Session: logins.state,
+		Vouch:   polkit.vouch,
+		Audit:   written,
 		Limits: daemon.Limits{
 			Requests: cfg.Limits.Requests, UserRequests: cfg.Limits.UserRequests,
 			Streams: cfg.Limits.Streams, UserStreams: cfg.Limits.UserStreams, Queue: cfg.Limits.Queue, UserQueue: cfg.Limits.UserQueue,
