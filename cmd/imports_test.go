@@ -151,6 +151,9 @@ func TestOneRoomOwnsAModule(t *testing.T) {
 		"github.com/cedar-policy/cedar-go":     {"daemon/policy"},
 		"github.com/coreos/go-systemd/v22":     {"cmd/fobd"},
 		"github.com/spf13/cobra":               {"cmd"},
+		"github.com/landlock-lsm/go-landlock":  {"cmd/internal/sandbox"},
+		"github.com/elastic/go-seccomp-bpf":    {"cmd/internal/sandbox"},
+		"kernel.org/pub/linux/libs/security":   {"cmd/fobd"},
 		"golang.org/x/crypto/chacha20poly1305": {"tokens/softkey"},
 	}
 	for _, p := range list(t) {

@@ -28,6 +28,8 @@ type LinuxBusConfig struct {
 	// Listen opens a device node for reading only, non-blocking. Nil means Open, and where that
 	// is nil, too, to open it as is said there.
 	Listen func(path string) (*os.File, error)
+	// Processes tells who has a device, by name. Nil means [Procfs] at ProcRoot.
+	Processes Processes
 	// Log gets a line for a device that is ignored, and why. Nil means none.
 	Log *slog.Logger
 }
@@ -40,6 +42,8 @@ type LinuxBusConfig struct {
 // and "hid-<kernel's HID device>" for others, emulated ones among them.
 type LinuxBus struct {
 	sysRoot, devRoot, procRoot, runRoot string
+
+	processes Processes
 
 	open   func(path string) (*os.File, error)
 	quiet  func(path string) (*os.File, error) // for listening only
@@ -58,6 +62,9 @@ func NewLinuxBus(config LinuxBusConfig) *LinuxBus {
 		open:     config.Open,
 		quiet:    config.Listen,
 		log:      cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
+	}
+	if b.processes = config.Processes; b.processes == nil {
+		b.processes = Procfs(b.procRoot)
 	}
 	b.listen = func() (ueventConn, error) { return listenUevents(b.runRoot) }
 	if b.open == nil {
@@ -218,7 +225,7 @@ func (b *LinuxBus) lock(ctx context.Context, node hidrawNode, file *os.File, tol
 		if free {
 			return waited, nil
 		}
-		told.holder(lockHolder(b.procRoot, file))
+		told.holder(b.holderOf(file))
 		waited = true
 		// The jitter keeps two that wait from meeting again and again.
 		if err := sleep(ctx, pause/2+rand.N(pause)); err != nil {

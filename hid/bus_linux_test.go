@@ -425,7 +425,7 @@ func TestLinuxBusOpenNamesAnotherProcess(t *testing.T) {
 }
 
 func TestNewSystemBus(t *testing.T) {
-	if _, err := hid.NewSystemBus(nil).Devices(); err != nil {
+	if _, err := hid.NewSystemBus(nil, nil).Devices(); err != nil {
 		t.Errorf("Devices: %v", err)
 	}
 }

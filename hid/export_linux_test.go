@@ -81,7 +81,7 @@ var (
 	ErrUevent  = errUevent
 	ErrOverrun = errOverrun
 	FindLock   = findLock
-	FindOpener = findOpener
+	Writer     = writer
 )
 
 // NewHidraw makes the device of an open file.

@@ -50,8 +50,9 @@ func NewLibusbBus(log *slog.Logger) *LibusbBus {
 }
 
 // NewSystemBus returns the bus of the devices attached to this machine: hidraw on Linux,
-// karalabe/hid elsewhere and with the build tag libusb. log may be nil.
-func NewSystemBus(log *slog.Logger) Bus { return NewLibusbBus(log) }
+// karalabe/hid elsewhere and with the build tag libusb. log may be nil. It does not tell
+// who has a device.
+func NewSystemBus(log *slog.Logger, _ Processes) Bus { return NewLibusbBus(log) }
 
 // list finds the FIDO devices, sorted by ID. Where the system tells the usage, that
 // decides; under Linux, it is read from sysfs.

@@ -3,8 +3,6 @@ package hid
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -79,59 +77,31 @@ func (b *LinuxBus) Holder(id string) Holder {
 	}
 	pid := 0
 	if file, err := b.quiet(node.info.Path); err == nil {
-		pid = lockHolder(b.procRoot, file).PID
+		pid = b.holderOf(file).PID
 		file.Close()
 	}
 	if pid == 0 || pid == os.Getpid() {
-		pid = findOpener(b.procRoot, node.info.Path, os.Getpid())
+		pid = writer(b.processes, node.info.Path, os.Getpid())
 	}
 	if pid == 0 {
 		return Holder{}
 	}
-	return Holder{PID: pid, Program: textAttribute(filepath.Join(b.procRoot, strconv.Itoa(pid)), "comm")}
+	return Holder{PID: pid, Program: b.processes.Name(pid)}
 }
 
-// findOpener returns the number of the process that has a node open for writing, other than
-// self, and 0 if there is none, or several of which it is not known who it is.
-func findOpener(procRoot, path string, self int) int {
-	processes, err := os.Open(procRoot)
-	if err != nil {
-		return 0
-	}
-	defer processes.Close()
-	names, _ := processes.Readdirnames(-1) // what was read before an error counts
+// writer returns the number of the process that has a node open for writing, other than self, and 0
+// if there is none, or several of which it is not known who it is. Who only listens, as we do, is
+// not who waits for a touch.
+func writer(p Processes, path string, self int) int {
 	found := 0
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == self || !writes(filepath.Join(procRoot, name, "fd"), path) {
+	for _, o := range p.Openers(path) {
+		if o.PID == self || !o.Writes {
 			continue
 		}
 		if found != 0 {
 			return 0
 		}
-		found = pid
+		found = o.PID
 	}
 	return found
-}
-
-// writes says whether one of the descriptors in a folder of /proc is of path and for
-// writing. Who only listens, as we do, is not who waits for a touch.
-func writes(dir, path string) bool {
-	fds, err := os.Open(dir)
-	if err != nil {
-		return false
-	}
-	defer fds.Close()
-	names, _ := fds.Readdirnames(-1)
-	for _, name := range names {
-		link := filepath.Join(dir, name)
-		if target, err := os.Readlink(link); err != nil || target != path {
-			continue
-		}
-		// The permissions of the link are those of the descriptor (proc_pid_fd(5)).
-		if info, err := os.Lstat(link); err == nil && info.Mode()&0o200 != 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -177,7 +177,7 @@ func TestLinuxBusHolder(t *testing.T) {
 }
 
 // The real /proc: who has a file open for reading only is not who waits for a touch.
-func TestFindOpener(t *testing.T) {
+func TestWriter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hidraw3")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestFindOpener(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listening.Close()
-	if got := hid.FindOpener("/proc", path, 0); got != 0 {
+	if got := hid.Writer(hid.Procfs("/proc"), path, 0); got != 0 {
 		t.Errorf("who has it open for reading: %d, want nobody", got)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -195,10 +195,10 @@ func TestFindOpener(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if got := hid.FindOpener("/proc", path, 0); got != os.Getpid() {
+	if got := hid.Writer(hid.Procfs("/proc"), path, 0); got != os.Getpid() {
 		t.Errorf("who has it open: %d, want %d", got, os.Getpid())
 	}
-	if got := hid.FindOpener("/proc", path, os.Getpid()); got != 0 {
+	if got := hid.Writer(hid.Procfs("/proc"), path, os.Getpid()); got != 0 {
 		t.Errorf("who but us has it open: %d, want nobody", got)
 	}
 }

@@ -48,6 +48,15 @@ func control(file *os.File, f func(fd int) error) error {
 	return inner
 }
 
+// holderOf looks up who has the lock on file, and by what name.
+func (b *LinuxBus) holderOf(file *os.File) Holder {
+	h := lockHolder(b.procRoot, file)
+	if h.PID > 0 {
+		h.Program = b.processes.Name(h.PID)
+	}
+	return h
+}
+
 // lockHolder looks up in the kernel's table who has the lock on file. It returns the
 // zero Holder if the table does not say: the lock was released just now, or the
 // holder is outside of our PID namespace.
@@ -67,7 +76,7 @@ func lockHolder(procRoot string, file *os.File) Holder {
 	if pid <= 0 {
 		return Holder{}
 	}
-	return Holder{PID: pid, Program: textAttribute(filepath.Join(procRoot, strconv.Itoa(pid)), "comm")}
+	return Holder{PID: pid}
 }
 
 // findLock returns the number of the process that has a write flock on an inode, 0 if

@@ -1,11 +1,7 @@
 package hid
 
 import (
-	"cmp"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,34 +21,15 @@ func (b *LinuxBus) SharedNode() (path string, ok bool) {
 }
 
 // Users says which processes use a device node: the one that has its lock, or else all that have it
-// open, as far as /proc lets this process see them.
+// open, as far as they can be known.
 func (b *LinuxBus) Users(path string) []Holder {
 	if holder := b.lockHolder(path); holder.PID > 0 {
 		return []Holder{holder}
 	}
-	processes, err := os.ReadDir(b.procRoot)
-	if err != nil {
-		return nil
-	}
 	var users []Holder
-	for _, process := range processes {
-		pid, err := strconv.Atoi(process.Name())
-		if err != nil {
-			continue
-		}
-		dir := filepath.Join(b.procRoot, process.Name())
-		files, err := os.ReadDir(filepath.Join(dir, "fd"))
-		if err != nil {
-			continue // another user's, or gone
-		}
-		if slices.ContainsFunc(files, func(file os.DirEntry) bool {
-			link, err := os.Readlink(filepath.Join(dir, "fd", file.Name()))
-			return err == nil && link == path
-		}) {
-			users = append(users, Holder{PID: pid, Program: textAttribute(dir, "comm")})
-		}
+	for _, o := range b.processes.Openers(path) {
+		users = append(users, Holder{PID: o.PID, Program: b.processes.Name(o.PID)})
 	}
-	slices.SortFunc(users, func(x, y Holder) int { return cmp.Compare(x.PID, y.PID) })
 	return users
 }
 
@@ -65,5 +42,5 @@ func (b *LinuxBus) lockHolder(path string) Holder {
 	}
 	file := os.NewFile(uintptr(fd), path)
 	defer file.Close()
-	return lockHolder(b.procRoot, file)
+	return b.holderOf(file)
 }

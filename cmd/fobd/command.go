@@ -110,6 +110,7 @@ and SIGINT stop it: running operations are cancelled on the key first.`,
 		},
 	})
 	root.AddCommand(cli.ManCommand("fobd", "8"))
+	root.AddCommand(lookerCommand())
 	return root
 }
 

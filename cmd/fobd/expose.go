@@ -19,8 +19,8 @@ import (
 const nobodyUID = 65534
 
 // expose shows one virtual key to the programs that do not know fobd, through /dev/uhid.
-func expose(ctx context.Context, engine *daemon.Engine, cfg config.Expose, scope config.Scope, log *slog.Logger) error {
-	bus := hid.NewLinuxBus(hid.LinuxBusConfig{Log: log})
+func expose(ctx context.Context, engine *daemon.Engine, cfg config.Expose, scope config.Scope, processes hid.Processes, log *slog.Logger) error {
+	bus := hid.NewLinuxBus(hid.LinuxBusConfig{Log: log, Processes: processes})
 	err := engine.Expose(ctx, daemon.Exposure{
 		Key: cfg.Key,
 		Plug: func(ctx context.Context, like hid.Info) (hid.Device, error) {

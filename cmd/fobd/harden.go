@@ -10,8 +10,12 @@ import (
 // new files away from everyone else.
 func harden() error {
 	unix.Umask(0o077)
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("no core dumps: %w", err)
+	var core unix.Rlimit
+	// A service manager may have seen to it, and keep its services from such calls.
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &core); err != nil || core != (unix.Rlimit{}) {
+		if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+			return fmt.Errorf("no core dumps: %w", err)
+		}
 	}
 	// PR_SET_DUMPABLE(2const): also keeps ptrace of the same user out.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {

@@ -25,6 +25,17 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	if err := errors.Join(harden(), exposeCheck(cfg.Expose)); err != nil {
 		return err
 	}
+	looker, endLooker, err := startLooker()
+	if err != nil {
+		return err
+	}
+	defer endLooker()
+	// Root keeps what it has: the folders of a daemon that runs by hand can be anybody's.
+	if os.Geteuid() != 0 {
+		if err := keepOnly(); err != nil {
+			return err
+		}
+	}
 	endpoint, err := listen(ctx, cfg.Socket, scope, log)
 	if err != nil {
 		return err
@@ -33,7 +44,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 
 	var buses []hid.Bus
 	if cfg.HID {
-		bus := hid.NewSystemBus(log)
+		bus := hid.NewSystemBus(log, looker)
 		if cfg.Trace != "" {
 			bus = &tracedBus{Bus: bus, file: cfg.Trace}
 		}
@@ -92,10 +103,15 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		MaxBody:            int64(cfg.Limits.Body) << 10,
 	})
 
+	if err := lockIn(cfg, endpoint, log); err != nil {
+		return err
+	}
+
 	// The first part that ends, or ctx, ends them all.
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	parts := group{stop: stop}
+	parts.run(func() error { return lookerRuns(ctx, looker) })
 	parts.run(func() error { return engine.Run(ctx) })
 	if err := emulate(ctx, engine, cfg.Emulate); err != nil {
 		stop(err)
@@ -105,7 +121,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	parts.run(func() error { return reload(ctx, rules, log) })
 	watchLogins(ctx, &parts, engine, log)
 	if cfg.Expose.Enabled {
-		parts.run(func() error { return expose(ctx, engine, cfg.Expose, scope, log) })
+		parts.run(func() error { return expose(ctx, engine, cfg.Expose, scope, looker, log) })
 	}
 	if err := touchDetector(ctx, &parts, engine, cfg.TouchDetectorSocket, log); err != nil {
 		stop(err)

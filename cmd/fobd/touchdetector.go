@@ -15,11 +15,9 @@ func touchDetector(ctx context.Context, parts *group, engine *daemon.Engine, pat
 	if path == "" {
 		return nil
 	}
-	if path == config.TouchDetectorAuto {
-		var err error
-		if path, err = touchdetector.DefaultPath(); err != nil {
-			return err
-		}
+	path, err := detectorPath(path)
+	if err != nil {
+		return err
 	}
 	server, err := touchdetector.Listen(path, log)
 	if err != nil {
@@ -28,4 +26,12 @@ func touchDetector(ctx context.Context, parts *group, engine *daemon.Engine, pat
 	log.Info("touch detector socket", "path", path)
 	parts.run(func() error { return server.Serve(ctx, engine, self()) })
 	return nil
+}
+
+// detectorPath is where that socket is.
+func detectorPath(configured string) (string, error) {
+	if configured == config.TouchDetectorAuto {
+		return touchdetector.DefaultPath()
+	}
+	return configured, nil
 }

@@ -34,6 +34,8 @@ type Config struct {
 	HID bool `toml:"hid"`
 	// ForeignTouches says whether touches are noticed that other programs wait for at real keys.
 	ForeignTouches bool `toml:"foreign-touches"`
+	// Sandbox says whether the daemon locks itself in before it serves.
+	Sandbox bool `toml:"sandbox"`
 	// DBus says on which bus programs find the daemon as org.fobd.Fob1.
 	DBus DBus `toml:"dbus"`
 	// TouchDetectorSocket is where programs made for yubikey-touch-detector hear of touches:
@@ -197,6 +199,7 @@ func Defaults(s Scope) Config {
 		HID:        true,
 
 		ForeignTouches: true,
+		Sandbox:        true,
 		DBus:           DBus{DBusAuto},
 
 		StateDir: s.StateDir(),

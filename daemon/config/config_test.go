@@ -32,6 +32,7 @@ func span(d time.Duration) config.Duration { return config.Duration{Duration: d}
 const everything = `
 hid = false
 foreign-touches = false
+sandbox = false
 touch-detector-socket = "auto"
 touch-detector-dbus = true
 dbus = "session"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,13 +19,20 @@ type actorKey struct{}
 // WithActor returns a context that says who asks. It is for tests and for servers that
 // know their peer by other means than [ConnContext].
 func WithActor(ctx context.Context, who policy.Actor) context.Context {
+	return withIdentity(ctx, func() policy.Actor { return who })
+}
+
+func withIdentity(ctx context.Context, who func() policy.Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, who)
 }
 
 // ActorFrom returns who asks, if that is known.
 func ActorFrom(ctx context.Context) (policy.Actor, bool) {
-	who, ok := ctx.Value(actorKey{}).(policy.Actor)
-	return who, ok
+	who, ok := ctx.Value(actorKey{}).(func() policy.Actor)
+	if !ok {
+		return policy.Actor{}, false
+	}
+	return who(), true
 }
 
 // ConnContext puts who opened the connection into its context; it is made for
@@ -32,25 +40,26 @@ func ActorFrom(ctx context.Context) (policy.Actor, bool) {
 // is, and every request is denied.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if known, ok := c.(*countedConn); ok {
-		return WithActor(ctx, known.who)
+		return withIdentity(ctx, known.identity)
 	}
-	who, err := peer(c)
+	_, identity, err := peer(c)
 	if err != nil {
 		return ctx
 	}
-	return WithActor(ctx, who)
+	return withIdentity(ctx, identity)
 }
 
 // peer asks the kernel who opened a Unix connection: the credentials of the moment of
-// connect(2), as unix(7) has it for SO_PEERCRED.
-func peer(c net.Conn) (policy.Actor, error) {
+// connect(2), as unix(7) has it for SO_PEERCRED. These are who. What else is known of the process, identity
+// tells: the look at it has begun, and can take a while where the process makes it so.
+func peer(c net.Conn) (who policy.Actor, identity func() policy.Actor, err error) {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return policy.Actor{}, errors.New("httpapi: the connection has no descriptor")
+		return who, nil, errors.New("httpapi: the connection has no descriptor")
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return policy.Actor{}, fmt.Errorf("httpapi: %w", err)
+		return who, nil, fmt.Errorf("httpapi: %w", err)
 	}
 	var cred *unix.Ucred
 	var credErr error
@@ -62,11 +71,20 @@ func peer(c net.Conn) (policy.Actor, error) {
 			pidfd = n
 		}
 	})
-	if pidfd >= 0 {
-		defer func() { _ = unix.Close(pidfd) }()
+	closePidfd := func() {
+		if pidfd >= 0 {
+			_ = unix.Close(pidfd)
+		}
 	}
 	if err = errors.Join(err, credErr); err != nil {
-		return policy.Actor{}, fmt.Errorf("httpapi: peer credentials: %w", err)
+		closePidfd()
+		return who, nil, fmt.Errorf("httpapi: peer credentials: %w", err)
 	}
-	return frontend.Identify(policy.Actor{UID: cred.Uid, GID: cred.Gid, PID: int(cred.Pid), Via: "socket"}, nil, pidfd), nil
+	who = policy.Actor{UID: cred.Uid, GID: cred.Gid, PID: int(cred.Pid), Via: "socket"}
+	identity = sync.OnceValue(func() policy.Actor {
+		defer closePidfd()
+		return frontend.Identify(who, nil, pidfd)
+	})
+	go identity()
+	return who, identity, nil
 }

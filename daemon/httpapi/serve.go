@@ -78,8 +78,8 @@ type countingListener struct {
 // countedConn is a connection whose other end is known.
 type countedConn struct {
 	net.Conn
-	who    policy.Actor
-	closed func()
+	identity func() policy.Actor
+	closed   func()
 }
 
 // busyBody is the answer to a connection over the limit.
@@ -93,16 +93,16 @@ func (l *countingListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		who, err := peer(c)
+		who, identity, err := peer(c)
 		if err != nil {
 			l.log.Warn("connection refused", "error", err)
 			_ = c.Close()
 			continue
 		}
 		if l.count(who.UID) {
-			return &countedConn{Conn: c, who: who, closed: sync.OnceFunc(func() { l.release(who.UID) })}, nil
+			return &countedConn{Conn: c, identity: identity, closed: sync.OnceFunc(func() { l.release(who.UID) })}, nil
 		}
-		l.log.Warn("connection refused: too many", "user", who.User, "pid", who.PID, "program", who.Program)
+		l.log.Warn("connection refused: too many", "user", who.UID, "pid", who.PID)
 		// It fits into the empty socket buffer, so it cannot block.
 		_, _ = fmt.Fprintf(c, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
 			typeJSON, len(busyBody))
