@@ -1,5 +1,5 @@
-// Package udev_test checks the udev rule that ships with fobd (udev(7)): its grammar, its
-// place among systemd's rules, and, where udevadm allows, what it does.
+// Package udev_test checks the udev rules that ship with fobd (udev(7)): their grammar, their
+// places among systemd's rules, and, where udevadm allows, what they do.
 package udev_test
 
 import (
@@ -13,7 +13,10 @@ import (
 	"testing"
 )
 
-const rules = "70-fobd.rules"
+const (
+	rules  = "70-fobd.rules"
+	strict = "71-fobd-strict.rules"
+)
 
 // token is one comparison or assignment: KEY{attribute}op"value".
 type token struct{ key, attribute, op, value string }
@@ -55,9 +58,9 @@ func parseRule(line string) ([]token, error) {
 	return tokens, nil
 }
 
-func readRules(t *testing.T) [][]token {
+func readRules(t *testing.T, file string) [][]token {
 	t.Helper()
-	data, err := os.ReadFile(rules)
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +71,7 @@ func readRules(t *testing.T) [][]token {
 		}
 		tokens, err := parseRule(line)
 		if err != nil {
-			t.Errorf("%s:%d: %v", rules, number+1, err)
+			t.Errorf("%s:%d: %v", file, number+1, err)
 		}
 		all = append(all, tokens)
 	}
@@ -87,7 +90,7 @@ func TestParseRule(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	all := readRules(t)
+	all := readRules(t, rules)
 	has := func(rule []token, want token) bool { return slices.Contains(rule, want) }
 	var node, emulated, labels, jumps []token
 	for _, rule := range all {
@@ -135,8 +138,10 @@ func TestRules(t *testing.T) {
 }
 
 func TestRulesComeInOrder(t *testing.T) {
-	if order := []string{"60-fido-id.rules", rules, "73-seat-late.rules"}; !slices.IsSorted(order) {
-		t.Errorf("%s is not between 60-fido-id.rules and 73-seat-late.rules", rules)
+	// What libfido2 and systemd give to people, strict mode takes back, before systemd's late rule acts.
+	order := []string{"60-fido-id.rules", rules, "70-u2f.rules", "70-uaccess.rules", strict, "71-seat.rules", "73-seat-late.rules"}
+	if !slices.IsSorted(order) {
+		t.Errorf("%q is not in order", order)
 	}
 }
 
@@ -145,7 +150,7 @@ func TestUdevadmVerify(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	output, err := exec.CommandContext(t.Context(), udevadm, "verify", "--resolve-names=never", rules).CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), udevadm, "verify", "--resolve-names=never", rules, strict).CombinedOutput()
 	if strings.Contains(string(output), "Unknown command verb") {
 		t.Skip("udevadm is older than systemd 254")
 	}
@@ -163,18 +168,76 @@ cp "$1"/*.rules /run/udev/rules.d/
 cp /etc/group /run/group
 echo fobd:x:4711: >>/run/group
 mount --bind /run/group /etc/group
+cp /etc/passwd /run/passwd
+echo fobd:x:4712:4711::/:/bin/false >>/run/passwd
+mount --bind /run/passwd /etc/passwd
 mount -t tmpfs none /dev
 mknod -m 600 /dev/null c 1 3
 for name in fuse tun loop-control; do
 	node=$(sed -n s/^DEVNAME=//p /sys/devices/virtual/misc/$name/uevent)
 	mkdir -p "$(dirname /dev/$node)"
 	mknod -m 600 /dev/$node c $(tr : ' ' </sys/devices/virtual/misc/$name/dev)
-	udevadm test --action=add /sys/devices/virtual/misc/$name 2>&1 | grep -E "70-fobd.rules:.*([Ii]nvalid|[Uu]nknown|ignor)" | sed 's/^/complaint: /'
-	stat -c "$name %a %g" /dev/$node
+	udevadm test --action=add /sys/devices/virtual/misc/$name 2>&1 | grep -E "7[01]-fobd.*rules:.*([Ii]nvalid|[Uu]nknown|ignor)" | sed 's/^/complaint: /'
+	stat -c "$name %a %u %g" /dev/$node
 done
 `
 
 func TestUdevadmTest(t *testing.T) {
+	got := udevadmTest(t, rules)
+	const want = "fuse 660 0 4711\ntun 660 0 4711\nloop-control 600 0 0\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// Strict mode wins over whoever gives keys away, before and after it.
+func TestStrictTakesKeysBack(t *testing.T) {
+	got := udevadmTest(t, rules, strict)
+	const want = "fuse 660 0 4711\ntun 600 4712 0\nloop-control 600 0 0\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestStrictRules(t *testing.T) {
+	all := readRules(t, strict)
+	labels := map[string]int{}
+	key, shared := -1, -1
+	for i, rule := range all {
+		for _, t := range rule {
+			switch {
+			case t.key == "LABEL":
+				labels[t.value] = i
+			case t == token{"MODE", "", ":=", "0600"}:
+				key = i
+			case t.key == "ATTRS" && strings.Contains(t.value, "+shared"):
+				shared = i
+			}
+		}
+	}
+	for i, rule := range all {
+		for _, u := range rule {
+			if at, ok := labels[u.value]; u.key == "GOTO" && (!ok || at < i) {
+				t.Errorf("rule %d goes to %s, which does not follow", i, u.value)
+			}
+			if u.key == "TAG" && u != (token{"TAG", "", "-=", "uaccess"}) {
+				t.Errorf("rule %d: %v", i, u)
+			}
+		}
+	}
+	if key < 0 || shared < 0 || shared > key {
+		t.Fatalf("the shared key is at %d, the others at %d", shared, key)
+	}
+	for _, want := range []token{{"OWNER", "", ":=", "fobd"}, {"GROUP", "", ":=", "root"}, {"TAG", "", "-=", "uaccess"}} {
+		if !slices.Contains(all[key], want) {
+			t.Errorf("%v missing in %v", want, all[key])
+		}
+	}
+}
+
+// udevadmTest tells what rules do to nodes of their own.
+func udevadmTest(t *testing.T, files ...string) string {
+	t.Helper()
 	for _, needed := range []string{"udevadm", "unshare", "sed", "stat"} {
 		if _, err := exec.LookPath(needed); err != nil {
 			t.Skip(err)
@@ -188,18 +251,23 @@ func TestUdevadmTest(t *testing.T) {
 	if err := exec.CommandContext(t.Context(), "unshare", "--mount", "true").Run(); err != nil {
 		t.Skipf("no mount namespace: %v", err)
 	}
-	data, err := os.ReadFile(rules)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	text := strings.ReplaceAll(string(data), `"uhid"`, `"fuse"`)
-	text = strings.ReplaceAll(text, `"hidraw"`, `"misc"`)
-	for name, content := range map[string]string{
-		rules:              text,
+	contents := map[string]string{
 		"60-fido-id.rules": `KERNEL=="tun", ENV{ID_FIDO_TOKEN}="1"` + "\n",
 		"69-other.rules":   `SUBSYSTEM=="misc", GROUP="root", MODE="0600"` + "\n",
-	} {
+		"70-u2f.rules":     `KERNEL=="tun", MODE="0660", TAG+="uaccess"` + "\n",
+	}
+	if slices.Contains(files, strict) {
+		contents["72-other.rules"] = `KERNEL=="tun", GROUP="fobd", MODE="0666"` + "\n"
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents[file] = strings.NewReplacer(`"uhid"`, `"fuse"`, `"hidraw"`, `"misc"`).Replace(string(data))
+	}
+	for name, content := range contents {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -208,8 +276,5 @@ func TestUdevadmTest(t *testing.T) {
 	if err != nil {
 		t.Skipf("udevadm test cannot run here: %v\n%s", err, output)
 	}
-	const want = "fuse 660 4711\ntun 660 4711\nloop-control 600 0\n"
-	if string(output) != want {
-		t.Errorf("got\n%swant\n%s", output, want)
-	}
+	return string(output)
 }
