@@ -204,6 +204,6 @@ func self() policy.Actor {
 		who.User = u.Username
 	}
 	who.App.Exe, _ = os.Executable()
-	who.Via = "daemon"
+	who.Via = policy.ViaDaemon
 	return who
 }

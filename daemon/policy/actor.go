@@ -20,13 +20,16 @@ type Actor struct {
 	Start uint64
 	// BusName is the unique name on the bus of a program that asks there.
 	BusName string
-	// Via is the front end: "socket", "dbus", "shared-key", or "daemon" for the daemon itself.
+	// Via is the front end: "socket", "dbus", "shared-key", or [ViaDaemon] for the daemon itself.
 	Via string
 	// Interactive says that polkit may ask the person for a password.
 	Interactive bool
 	// Vouched says that polkit lets the actor administer, this once.
 	Vouched bool
 }
+
+// ViaDaemon is the front end of what the daemon does for itself.
+const ViaDaemon = "daemon"
 
 // App is the program by what it cannot choose freely.
 type App struct {
