@@ -89,7 +89,7 @@ func listen(ctx context.Context, c config.Socket, scope config.Scope, log *slog.
 	if e.Listener, err = lc.Listen(ctx, "unix", c.Path); err != nil {
 		return nil, errors.Join(err, os.Remove(lock.Name()), lock.Close())
 	}
-	if err := permit(c, log); err != nil {
+	if err := permit(c); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
@@ -174,25 +174,17 @@ func removeStale(ctx context.Context, path string) error {
 }
 
 // permit gives the socket its group and mode.
-func permit(c config.Socket, log *slog.Logger) error {
-	mode := c.Mode.FileMode
+func permit(c config.Socket) error {
 	if c.Group != "" {
 		gid, err := groupID(c.Group)
-		var missing user.UnknownGroupError
-		switch {
-		case errors.As(err, &missing) && c.Group == config.Defaults(config.System).Socket.Group:
-			// Nobody has installed us; then only our own user may come in.
-			log.Warn("there is no group "+c.Group+": the socket is for our own user only", "socket", c.Path)
-			mode = 0o600
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("socket.group: %w", err)
-		default:
-			if err := os.Lchown(c.Path, -1, gid); err != nil {
-				return fmt.Errorf("socket.group: %w", err)
-			}
+		}
+		if err := os.Lchown(c.Path, -1, gid); err != nil {
+			return fmt.Errorf("socket.group: %w", err)
 		}
 	}
-	return os.Chmod(c.Path, mode)
+	return os.Chmod(c.Path, c.Mode.FileMode)
 }
 
 func groupID(name string) (int, error) {
