@@ -74,6 +74,11 @@ func stateCipher(token []byte, label string) (cipher.Block, error) {
 	return block, nil
 }
 
+// Clone gives a copy of the token, to be wiped by itself.
+func (t *Token) Clone() *Token {
+	return &Token{Protocol: t.Protocol, Permissions: t.Permissions, RPID: t.RPID, key: bytes.Clone(t.key)}
+}
+
 // Secret gives a copy of the token's bytes, for keeping a persistent one: [NewToken] makes a token of
 // them again. The caller wipes it. It is nil after [Token.Wipe].
 func (t *Token) Secret() []byte { return bytes.Clone(t.key) }

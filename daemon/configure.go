@@ -166,7 +166,7 @@ func (c *call) configure(ctx context.Context, what change) (*api.ConfigResult, e
 		return nil, &keyError{s.key, err}
 	}
 	_, err = exchange(s, api.PromptTouch, func() (struct{}, error) { return struct{}{}, what.do(configurer) })
-	s.conn.Forget()
+	s.forget()
 	if err != nil {
 		return nil, err
 	}

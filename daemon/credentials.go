@@ -62,7 +62,13 @@ func (s *session) manage(ctx context.Context, permission ctap2.Permission, rpID 
 	if readOnly, _ := s.info.Option(ctap2.OptionCredMgmtReadOnly); permission == ctap2.PermissionCredentialRead && !readOnly {
 		permission = ctap2.PermissionCredentialManagement
 	}
-	token, err := s.permit(ctx, permission, rpID, allowLast, false)
+	token, err := s.keptPermit(ctx, permission, rpID, allowLast, func(token *ctap2.Token) error {
+		m, err := s.client.CredentialManager(s.info, token)
+		if err == nil {
+			_, _, err = m.Metadata(ctx)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

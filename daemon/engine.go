@@ -72,6 +72,9 @@ type Config struct {
 	Audit Audit
 	// Observer counts what happens. Default: nobody does.
 	Observer Observer
+	// KeepTokens is how long a PIN/UV auth token is kept for the process that it was got for, at most
+	// [MaxKeep]; 0 keeps none.
+	KeepTokens time.Duration
 	// Limits bound how much there may be at once.
 	Limits Limits
 	// Channel holds the times that keys are allowed for an answer.
@@ -98,6 +101,7 @@ type Engine struct {
 	keys     *tokens.Registry
 	arbiter  arbiter
 	grants   grants
+	kept     keptTokens
 	events   broadcaster
 	emulated emulator
 	leases   leases
@@ -138,6 +142,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: cfg.Log, started: time.Now(), idle: make(chan struct{})}
 	e.stopping, e.stop = context.WithCancelCause(context.Background())
+	e.kept.span = min(cfg.KeepTokens, MaxKeep)
 	e.order = slices.Clone(cfg.PromptOrder)
 	e.arbiter.tell = e.events.holder
 	e.arbiter.most, e.arbiter.mostOfUser = cfg.Limits.Queue, cfg.Limits.UserQueue

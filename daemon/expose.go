@@ -173,7 +173,7 @@ func (v *virtualKey) CBOR(ctx context.Context, request []byte, keepalive func(by
 			v.raw, v.info = slices.Clone(response), v.model.Info()
 		}
 		if a.changesInfo() {
-			s.conn.Forget()
+			s.forget()
 		}
 		ok := err == nil && len(response) > 0 && ctap2.Status(response[0]) == ctap2.StatusOK
 		return response, ok && a.Opens, err

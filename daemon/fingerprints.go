@@ -36,7 +36,15 @@ func (c *call) withFingers(ctx context.Context, key string, allowLast bool, do f
 		return err
 	}
 	defer s.close()
-	token, err := s.permit(ctx, ctap2.PermissionBioEnrollment, "", allowLast, false)
+	token, err := s.keptPermit(ctx, ctap2.PermissionBioEnrollment, "", allowLast, func(token *ctap2.Token) error {
+		enroller, err := s.client.BioEnroller(s.info, token)
+		if err != nil {
+			return err
+		}
+		// A key without fingers gives an error of its own; then the person is asked again.
+		_, err = enroller.List(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}

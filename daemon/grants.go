@@ -139,12 +139,13 @@ func (g *grants) all() []grant {
 	return list
 }
 
-// SessionLocked ends all grants of a login session whose screen was locked or that has ended, or of all
-// sessions when id is empty (the machine goes to sleep). It returns how many there were.
+// SessionLocked ends all grants, and PIN/UV auth tokens that were kept, of a login session whose screen was locked or that has ended, or of all
+// sessions when id is empty (the machine goes to sleep). It returns how many grants there were.
 //
 // Those that were given outside of any session end with every lock: nobody else's word could end them.
 func (e *Engine) SessionLocked(id string) int {
 	n := e.grants.end(func(g *grant) bool { return id == "" || g.Session == id || g.Session == "" })
+	e.kept.drop(func(t *keptToken) bool { return id == "" || t.session == id || t.session == "" })
 	if n > 0 {
 		e.log.Info("grants ended", "session", id, "grants", n)
 	}

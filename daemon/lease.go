@@ -136,7 +136,7 @@ func (l *lease) run(duration time.Duration) error {
 		l.pin.wipe()
 	}
 	// The program may have changed what the key says of itself.
-	l.s.conn.Forget()
+	l.s.forget()
 	return context.Cause(l.hold)
 }
 

@@ -46,6 +46,10 @@ func (s *session) token(ctx context.Context, v verification) (token *ctap2.Token
 	return token, false, err
 }
 
+// fresh notes that the key has given a token, by which those from before are of no use any more (CTAP
+// 2.3, section 6.5.5.7).
+func (s *session) fresh() { s.c.e.kept.forget(s.key) }
+
 // uvToken has the key verify the person by itself.
 func (s *session) uvToken(ctx context.Context, v verification) (*ctap2.Token, error) {
 	attempts := s.info.PreferredPlatformUVAttempts
@@ -56,6 +60,9 @@ func (s *session) uvToken(ctx context.Context, v verification) (*ctap2.Token, er
 		token, err := exchange(s, api.PromptVerify, func() (*ctap2.Token, error) {
 			return s.client.PINToken(ctx, ctap2.TokenRequest{Protocol: s.info.Protocol(), Permissions: v.permissions, RPID: v.rpID})
 		})
+		if err == nil {
+			s.fresh()
+		}
 		if !errors.Is(err, ctap2.ErrUVInvalid) || attempt >= attempts || ctx.Err() != nil {
 			return token, err
 		}
@@ -79,6 +86,9 @@ func (s *session) pinToken(ctx context.Context, v verification) (*ctap2.Token, e
 	})
 	if errors.Is(err, ctap2.ErrPINPolicyViolation) {
 		return nil, s.pinOutdated()
+	}
+	if err == nil {
+		s.fresh()
 	}
 	return token, err
 }

@@ -129,6 +129,7 @@ func (c *call) pinChange(ctx context.Context, r *api.PINChangeRequest) (*api.Key
 // pinned is the end of a change of the PIN: what the key says of itself is not true any
 // more.
 func (s *session) pinned(ctx context.Context) *api.KeyResult {
+	s.forget()
 	// The PIN is set, whatever the key answers now.
 	_ = s.refresh(ctx)
 	return &api.KeyResult{Key: describe(s.key)}

@@ -47,7 +47,7 @@ func (c *call) reset(ctx context.Context, r *api.ResetRequest) (*api.KeyResult, 
 		return nil, &keyError{back, tokens.ErrNoCBOR}
 	}
 	_, err = exchange(s, api.PromptTouch, func() (struct{}, error) { return struct{}{}, s.client.Reset(ctx) })
-	s.conn.Forget()
+	s.forget()
 	switch {
 	case errors.Is(err, ctap2.ErrNotAllowed),
 		errors.Is(err, ctap2.ErrUserActionTimeout) && time.Since(attached) >= resetWindow:

@@ -75,6 +75,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 			Requests: cfg.Limits.Requests, UserRequests: cfg.Limits.UserRequests,
 			Streams: cfg.Limits.Streams, UserStreams: cfg.Limits.UserStreams, Queue: cfg.Limits.Queue, UserQueue: cfg.Limits.UserQueue,
 		},
+		KeepTokens: cfg.PIN.Keep.Duration,
 		Observer:   counts,
 		Verifier:   relyingparty.Verifier{},
 		Log:        log,

@@ -24,6 +24,7 @@ type Config struct {
 	Log      Log      `toml:"log"`
 	Timeouts Timeouts `toml:"timeouts"`
 	Limits   Limits   `toml:"limits"`
+	PIN      PIN      `toml:"pin"`
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
 	Policy     Policy     `toml:"policy"`
@@ -101,6 +102,15 @@ type Limits struct {
 	// Body bounds a request, in KiB.
 	Body int `toml:"body"`
 }
+
+// PIN is about the PINs of keys.
+type PIN struct {
+	// Keep is how long what a key gives for a PIN or a finger is kept for the process that asked; 0 is not at all.
+	Keep Duration `toml:"keep"`
+}
+
+// maxKeep is the longest that a key lets it be used (CTAP 2.3, section 6.5.2.1).
+const maxKeep = 10 * time.Minute
 
 // Expose says whether programs that do not know fobd see a virtual key, which shares the real ones.
 type Expose struct {
@@ -192,6 +202,7 @@ func Defaults(s Scope) Config {
 			Shutdown:  Duration{10 * time.Second},
 		},
 		Limits:     Limits{Connections: 16384, UserConnections: 12288, Requests: 4096, UserRequests: 2048, Streams: 16384, UserStreams: 12288, Queue: 2048, UserQueue: 1024, Body: 1024},
+		PIN:        PIN{Duration{5 * time.Minute}},
 		Enterprise: Enterprise{RPIDs: []string{}},
 		Policy:     Policy{Dir: s.PolicyDir(), Defaults: true},
 		Audit:      Audit{Enabled: true, Sync: Sync{SyncInterval}, MaxSize: 64, Keep: 16, Journal: s == System},
@@ -223,6 +234,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Audit.MaxSize < 1 || c.Audit.MaxSize > 1<<20 || c.Audit.Keep < 0 {
 		errs = append(errs, errors.New("config: audit.max-size must be from 1 to 1048576 MiB, and audit.keep not less than 0"))
+	}
+	if c.PIN.Keep.Duration > maxKeep {
+		errs = append(errs, fmt.Errorf("config: pin.keep is %v, and keys let go after %v", c.PIN.Keep.Duration, maxKeep))
 	}
 	l := c.Limits
 	if min(l.Connections, l.UserConnections, l.Requests, l.UserRequests, l.Streams, l.UserStreams, l.Queue, l.UserQueue, l.Body) < 1 || l.Body > 1<<16 {

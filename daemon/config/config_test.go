@@ -63,6 +63,8 @@ user-streams = 6
 queue = 5
 user-queue = 3
 body = 4
+[pin]
+keep = "7s"
 [audit]
 enabled = false
 dir = "/a"
@@ -110,6 +112,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Operation: span(2 * time.Minute), Body: span(3 * time.Second), Shutdown: span(4 * time.Second),
 		},
 		Limits:     config.Limits{Connections: 100, UserConnections: 10, Requests: 9, UserRequests: 8, Streams: 7, UserStreams: 6, Queue: 5, UserQueue: 3, Body: 4},
+		PIN:        config.PIN{Keep: span(7 * time.Second)},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Policy:     config.Policy{Dir: "/d"},
 		Audit:      config.Audit{Dir: "/a", Sync: config.Sync{Value: config.SyncAlways}, MaxSize: 2, Keep: 3, Journal: true, Required: true},
