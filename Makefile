@@ -10,13 +10,14 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 BENCHSTAT := golang.org/x/perf/cmd/benchstat@latest
 
 # Packages that the wildcard does not see.
 VM := ./testdata/vm
 FUZZTIME ?= 10s
 
-.PHONY: build preload demo test test-race test-vm soak check lint fuzz bench man libusb install clean help
+.PHONY: build preload demo test test-race test-vm soak check lint fuzz bench man libusb package clean help
 
 build: ## fobd, fob and fobkey, static, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/fobd ./cmd/fob ./cmd/fobkey
@@ -67,6 +68,22 @@ bench: ## benchmarks, as ratios against a floor in the same run
 
 man: build ## man pages, in bin/man
 	@for program in fob fobd fobkey; do $(BIN)/$$program man $(BIN)/man; done
+
+# A version that packagers can order: the tag's, else one before any, by the number of commits.
+PACKAGE_VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null | sed 's/^v//' | grep . || \
+	echo "0.0.0+$$(git rev-list --count HEAD).$$(git rev-parse --short HEAD)")
+
+package: ## the deb and the rpm, in bin/package
+	rm -rf $(BIN)/package
+	$(MAKE) -s build BIN=$(BIN)/package/bin
+	@mkdir -p $(BIN)/package/man $(BIN)/package/completions
+	@for program in fob fobd fobkey; do $(BIN)/package/bin/$$program man $(BIN)/package/man; done
+	@chmod 644 $(BIN)/package/man/*; gzip -9n $(BIN)/package/man/*
+	@for shell in bash:fob.bash fish:fob.fish zsh:_fob; do \
+		$(BIN)/package/bin/fob completion $${shell%%:*} > $(BIN)/package/completions/$${shell#*:} || exit 1; done
+	@for kind in deb rpm; do GOARCH=$$($(GO) env GOARCH) PACKAGE_VERSION='$(PACKAGE_VERSION)' \
+		SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct)" GOFLAGS= \
+		$(GO) run $(NFPM) package --config packaging/nfpm.yaml --packager $$kind --target $(BIN)/package/ || exit 1; done
 
 clean: ## remove what make built
 	rm -rf $(BIN)

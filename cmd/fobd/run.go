@@ -104,7 +104,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		MaxBody:            int64(cfg.Limits.Body) << 10,
 	})
 
-	if err := lockIn(cfg, endpoint, log); err != nil {
+	if err := lockIn(cfg, scope, endpoint, log); err != nil {
 		return err
 	}
 

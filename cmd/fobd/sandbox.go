@@ -11,7 +11,7 @@ import (
 
 // lockIn locks the daemon in before it serves the first program: it opens its own folders, what the
 // system says of users and devices, and the devices; it starts no program any more and speaks to no network.
-func lockIn(cfg *config.Config, e *endpoint, log *slog.Logger) error {
+func lockIn(cfg *config.Config, scope config.Scope, e *endpoint, log *slog.Logger) error {
 	if !cfg.Sandbox {
 		log.Warn("no sandbox: the configuration says so")
 		return nil
@@ -22,8 +22,10 @@ func lockIn(cfg *config.Config, e *endpoint, log *slog.Logger) error {
 		Devices: []string{"/dev"},
 	}
 	if dir := cfg.Policy.Dir; dir != "" {
-		// What is not there yet can be put there, and read by a reload.
-		_ = os.MkdirAll(dir, 0o700)
+		if scope == config.User {
+			// What is not there yet can be put there, and read by a reload.
+			_ = os.MkdirAll(dir, 0o700)
+		}
 		r.Read = append(r.Read, dir)
 	}
 	for _, dir := range []string{cfg.StateDir, cfg.Audit.Dir} {

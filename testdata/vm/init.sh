@@ -16,4 +16,11 @@ mkdir -p /root/.run /root/vmout
 mount -t 9p -o $options,cache=none run /root/.run
 mount -t 9p -o $options,cache=none out /root/vmout
 for tree in proc sys dev; do mount --move /$tree /root/$tree; done
+. /root/.run/settings
+if [ "$systemd" = 1 ]; then
+	for unit in /root/.run/fobd-vm.*; do cat "$unit" >"/root/etc/systemd/system/${unit##*/}"; done
+	# Where this root is that of a container, systemd would take the machine for one.
+	busybox rm -f /root/.dockerenv /root/run/.containerenv
+	exec switch_root /root /lib/systemd/systemd --unit=fobd-vm.target
+fi
 exec switch_root /root /bin/bash /.run/stage2.sh

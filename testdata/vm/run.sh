@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs a command as root in a virtual machine that has /dev/uhid, hidraw and vhci_hcd.
 #
-#	run.sh [-u] [-m MB] [-t SECONDS] [-o DIR] COMMAND
+#	run.sh [-u | -i] [-m MB] [-t SECONDS] [-o DIR] COMMAND
 #
 # The machine is QEMU without KVM, booting the distribution's own kernel package. Its
 # root is this machine's root, read-only over 9p, under a tmpfs: what is installed or
@@ -11,17 +11,18 @@
 # not start or died; its console is then on stderr.
 #
 #	-u  start systemd-udevd, with the rules of the project in /run/udev/rules.d
+#	-i  systemd is the init, with udevd, journald and the system's bus; COMMAND is one of its services
 #	-m  memory in MB (1024)    -t  time limit in seconds (300)
 #
 # The kernel (71 MB) is fetched once, by apt, into $FOBD_VM_CACHE (~/.cache/fobd/vm).
 set -u
 cache=${FOBD_VM_CACHE:-$HOME/.cache/fobd/vm}
 project=$(cd "$(dirname "$0")/../.." && pwd)
-udev=0 memory=1024 limit=300 out=
-usage() { sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-while getopts um:t:o: opt; do
+udev=0 systemd=0 memory=1024 limit=300 out=
+usage() { sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+while getopts uim:t:o: opt; do
 	case $opt in
-	u) udev=1 ;; m) memory=$OPTARG ;; t) limit=$OPTARG ;; o) out=$(readlink -f "$OPTARG") ;;
+	u) udev=1 ;; i) systemd=1 ;; m) memory=$OPTARG ;; t) limit=$OPTARG ;; o) out=$(readlink -f "$OPTARG") ;;
 	*) usage ;;
 	esac
 done
@@ -66,9 +67,9 @@ run=$(mktemp -d "$cache/run.XXXXXX")
 trap 'rm -rf "$run"' EXIT
 [ -n "$out" ] || { out=$run/out; mkdir "$out"; }
 printf '%s\n' "$1" >"$run/command"
-cp "$project/testdata/vm/stage2.sh" "$run/"
-printf 'release=%q kernel=%q udev=%q project=%q directory=%q\n' \
-	"$(cat "$cache/release")" "$cache/kernel" "$udev" "$project" "$PWD" >"$run/settings"
+cp "$project"/testdata/vm/{stage2.sh,fobd-vm.*} "$run/"
+printf 'release=%q kernel=%q udev=%q systemd=%q project=%q directory=%q\n' \
+	"$(cat "$cache/release")" "$cache/kernel" "$udev" "$systemd" "$project" "$PWD" >"$run/settings"
 
 share() { echo "-fsdev local,id=$1,path=$2,security_model=none,multidevs=remap$3 -device virtio-9p-device,fsdev=$1,mount_tag=$1"; }
 # The clock frequency spares the microvm machine a calibration that hangs now and then.

@@ -2,12 +2,14 @@
 # ends the machine. See run.sh, which writes the settings.
 . /.run/settings
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin HOME=/root LANG=C.UTF-8 VMOUT=/vmout
-mount -t tmpfs tmpfs /run
-mkdir -p /dev/pts /dev/shm /run/lock
-mount -t devpts devpts /dev/pts
-mount -t tmpfs tmpfs /dev/shm
-for link in fd:fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do ln -sf "/proc/self/${link#*:}" "/dev/${link%:*}"; done
-ip link set lo up
+if [ "$systemd" = 0 ]; then
+	mount -t tmpfs tmpfs /run
+	mkdir -p /dev/pts /dev/shm /run/lock
+	mount -t devpts devpts /dev/pts
+	mount -t tmpfs tmpfs /dev/shm
+	for link in fd:fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do ln -sf "/proc/self/${link#*:}" "/dev/${link%:*}"; done
+	ip link set lo up
+fi
 if [ "$udev" = 1 ]; then
 	mkdir -p /run/udev/rules.d
 	cp "$project"/udev/*.rules /run/udev/rules.d/
@@ -26,6 +28,10 @@ cat </run/.stderr >"$stderr" &
 second=$!
 setsid -w bash /.run/command </dev/null >/run/.stdout 2>/run/.stderr
 echo $? >/.run/status
+if [ "$systemd" = 1 ]; then
+	sync
+	busybox poweroff -f
+fi
 # What the command left running would hold the two pipes open.
 for process in /proc/[0-9]*; do
 	process=${process#/proc/}

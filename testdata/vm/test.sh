@@ -28,6 +28,7 @@ done
 for package in fido2-tools python3-fido2 openssh-client openssh-server libpam-u2f pamu2fcfg pamtester cryptsetup-bin chromium usbip systemd udev; do
 	dpkg-query -W -f '${Package} ${Version}\n' "$package" 2>/dev/null || true
 done
+status=0
 # -m: a browser is among the judges. -u: with udevd, as on a desktop, so that hot-plug comes through the udev group.
 testdata/vm/run.sh -m 3072 -u -t "${VM_LIMIT:-900}" "
 	export FOBD_BIN='$work/bin' FOBD_VM_TESTS='$PWD/testdata/vm' PATH='$work/bin':\$PATH
@@ -35,4 +36,11 @@ testdata/vm/run.sh -m 3072 -u -t "${VM_LIMIT:-900}" "
 	(cd hid && '$work/hid.test' -test.short -test.timeout 120s) || status=1
 	(cd hid/uhid && '$work/hid-uhid.test' -test.v -test.timeout 120s -test.run TestKernel) || status=1
 	cd /root && '$work/testdata-vm.test' -test.v -test.timeout ${VM_LIMIT:-900}s ${VM_ARGS:-} || status=1
-	exit \$status"
+	exit \$status" || status=1
+
+# The package, where systemd is the init.
+make -s package BIN="$work/bin"
+testdata/vm/run.sh -m 2048 -i -t "${VM_LIMIT:-900}" "
+	export FOBD_DEB=\$(echo '$work'/bin/package/*.deb) FOBD_BIN='$work/bin'
+	cd /root && '$work/testdata-vm.test' -test.v -test.timeout ${VM_LIMIT:-900}s -test.run '^TestPackage$'" || status=1
+exit $status
