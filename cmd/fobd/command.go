@@ -56,7 +56,8 @@ have to. It serves them on a Unix socket, queues them fairly, and tells the pers
 who wants which key for what. fob(1) is its command line.
 
 Run by an ordinary user it serves that user, run by root the whole machine. SIGTERM
-and SIGINT stop it: running operations are cancelled on the key first.`,
+and SIGINT stop it: running operations are cancelled on the key first. SIGHUP has it read the
+rules again.`,
 		Version:       version,
 		Args:          noArguments,
 		SilenceUsage:  true,

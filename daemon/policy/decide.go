@@ -197,7 +197,7 @@ func (d *decisions) put(name string, decision Decision) {
 	d.kept[name] = decision
 }
 
-// keyOf names all that a decision depends on but the time. No part can hold the zero byte that ends it,
+// keyOf names all that a decision depends on, of the time the hour and the weekday. No part can hold the zero byte that ends it,
 // so two requests have one name only if they are the same.
 func keyOf(r Request) string {
 	var b strings.Builder
@@ -218,7 +218,7 @@ func keyOf(r Request) string {
 		}
 	}
 	a := r.Actor
-	b.Write([]byte{byte(a.UID), byte(a.UID >> 8), byte(a.UID >> 16), byte(a.UID >> 24)})
+	b.Write([]byte{byte(a.UID), byte(a.UID >> 8), byte(a.UID >> 16), byte(a.UID >> 24), byte(r.Time.Hour()), byte(r.Time.Weekday())})
 	flags(a.Vouched, r.UserPresence, r.UserVerification, r.Session.Active, r.Session.Local, r.Session.Remote, r.Key != nil)
 	part(a.User, a.Groups, a.Program, a.App.Exe, a.App.Unit, a.App.Flatpak, a.App.Snap, a.Via, r.Action.Operation, string(r.Action.Scope), r.RPID, r.Origin)
 	if r.Key != nil {

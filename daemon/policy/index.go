@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"iter"
+	"slices"
 
 	"github.com/cedar-policy/cedar-go"
 )
@@ -50,6 +51,7 @@ func compile(list []*rule) *rules {
 		// What Cedar has parsed has a JSON form.
 		if data, err := r.policy.MarshalJSON(); err != nil || json.Unmarshal(data, &form) != nil {
 			form.Principal, form.Action = scope{}, scope{}
+			c.timed = true // who knows
 		}
 		c.timed = c.timed || timed(form.Conditions)
 		for _, action := range form.Action.entities() {
@@ -66,22 +68,26 @@ func compile(list []*rule) *rules {
 	return c
 }
 
-// timed says whether conditions look at the time.
+// timed says whether conditions look at the time more closely than hour and weekday, for which decisions are
+// kept apart. In Cedar's JSON, context.now is {".": {"left": {"Var": "context"}, "attr": "now"}}.
 func timed(conditions json.RawMessage) bool {
 	var look func(v any) bool
 	look = func(v any) bool {
 		switch v := v.(type) {
 		case []any:
-			for _, item := range v {
-				if look(item) {
-					return true
-				}
-			}
+			return slices.ContainsFunc(v, look)
 		case map[string]any:
-			if attr, ok := v["attr"].(string); ok && (attr == "now" || attr == "hour" || attr == "weekday") {
-				return true
+			if v["Var"] == "context" {
+				return true // as a whole
 			}
 			for _, item := range v {
+				member, ok := item.(map[string]any)
+				if left, isMap := member["left"].(map[string]any); ok && isMap && left["Var"] == "context" && member["attr"] != nil {
+					if member["attr"] == "now" {
+						return true
+					}
+					continue
+				}
 				if look(item) {
 					return true
 				}
@@ -90,7 +96,7 @@ func timed(conditions json.RawMessage) bool {
 		return false
 	}
 	var v any
-	return json.Unmarshal(conditions, &v) != nil || look(v)
+	return len(conditions) > 0 && (json.Unmarshal(conditions, &v) != nil || look(v))
 }
 
 // candidates are the rules that can fit, as Cedar wants to iterate over them. A rule comes once: a

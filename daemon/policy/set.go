@@ -60,7 +60,7 @@ type Set struct {
 type rules struct {
 	list  []*rule
 	index index
-	// timed says that some rule looks at the time; then decisions are not kept.
+	// timed says that some rule looks at the time as it is; then decisions are not kept.
 	timed bool
 	kept  *decisions
 }

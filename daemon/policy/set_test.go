@@ -362,3 +362,37 @@ func FuzzRules(f *testing.F) {
 		}
 	})
 }
+
+// Decisions are kept only for what they depend on: rules see the time go by.
+func TestRulesSeeTheTime(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.Local)
+	utc := func(second int) time.Time { return time.Date(2026, 11, 23, 12, 0, second, 0, time.UTC) }
+	for name, c := range map[string]struct {
+		rule        string
+		first, then time.Time
+	}{
+		"hour":           {`forbid (principal, action, resource) when { context.hour == 13 };`, noon, noon.Add(time.Hour)},
+		"weekday":        {`forbid (principal, action, resource) when { context.weekday == 2 };`, noon, noon.AddDate(0, 0, 1)},
+		"now":            {`forbid (principal, action, resource) when { context.now > datetime("2026-11-23T12:00:30Z") };`, utc(1), utc(31)},
+		"now, deep":      {`forbid (principal, action, resource) when { true && (if [context.now].contains(datetime("2026-11-23T12:00:31Z")) then true else false) };`, utc(1), utc(31)},
+		"now, by unless": {`forbid (principal, action, resource) unless { context.now < datetime("2026-11-23T12:00:30Z") };`, utc(1), utc(31)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSet(t, policy.Config{}, c.rule)
+			at := func(when time.Time) policy.Effect {
+				return s.Decide(policy.Request{Actor: user("alice", "fobd"), Action: touch, Key: real, Time: when}).Effect
+			}
+			for range 2 {
+				if got := at(c.first); got != policy.Allow {
+					t.Errorf("before: %s", got)
+				}
+			}
+			if got := at(c.then); got != policy.Deny {
+				t.Errorf("after: %s", got)
+			}
+			if got := at(c.first); got != policy.Allow {
+				t.Errorf("again: %s", got)
+			}
+		})
+	}
+}
