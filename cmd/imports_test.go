@@ -151,6 +151,7 @@ func TestOneRoomOwnsAModule(t *testing.T) {
 		"github.com/cedar-policy/cedar-go":     {"daemon/policy"},
 		"github.com/coreos/go-systemd/v22":     {"cmd/fobd"},
 		"github.com/spf13/cobra":               {"cmd"},
+		"golang.org/x/net":                     {"daemon/webauthn"},
 		"github.com/landlock-lsm/go-landlock":  {"cmd/internal/sandbox"},
 		"github.com/elastic/go-seccomp-bpf":    {"cmd/internal/sandbox"},
 		"kernel.org/pub/linux/libs/security":   {"cmd/fobd"},

@@ -170,3 +170,34 @@ func TestReadingIsAuthorized(t *testing.T) {
 		}
 	}
 }
+
+// A program that floods the bus with calls is refused what is too much, and others are served meanwhile.
+func TestFlood(t *testing.T) {
+	l := newLab(t, func(c *dbusapi.Config) { c.MaxCalls = 8 })
+	l.emulate(api.EmulateAddRequest{Name: "a", Presence: "manual"})
+	flood, other := l.program(), l.program()
+	const calls = 2000
+	done := make(chan *dbus.Call, calls)
+	for range calls {
+		flood.root.Go(dbusapi.ManagerInterface+".Touch", 0, done, `{"key":"emulated"}`)
+	}
+	if err := other.ask("List", struct{}{}).Err; err != nil {
+		t.Errorf("another program: %v", err)
+	}
+	begun := 0
+	for range calls {
+		call := <-done
+		switch {
+		case call.Err == nil:
+			begun++
+		case !strings.HasSuffix(errorName(call.Err), ".LimitsExceeded"):
+			t.Fatalf("got %v", call.Err)
+		}
+	}
+	if begun > 8 {
+		t.Errorf("%d operations were begun", begun)
+	}
+	if s := l.engine.Stats(); s.Running > 8 {
+		t.Errorf("%d run", s.Running)
+	}
+}

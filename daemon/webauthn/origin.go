@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // localhost is the only host that needs no TLS, and the only RP ID of one label (Secure
@@ -81,9 +83,8 @@ func checkDomain(s string) error {
 
 // RPID returns the RP ID to use for an origin's domain: rpID, or the domain itself when
 // rpID is empty. The error is [ErrRPID] unless rpID is the domain or a parent of it
-// (WebAuthn Level 3, section 5.1.3, "is a registrable domain suffix of or is equal to").
-// Of names with one label only localhost is taken; a longer public suffix is not noticed
-// yet.
+// under which one registers names, by the public suffix list (WebAuthn Level 3, section 5.1.3; HTML,
+// section 7.1.1.2, "is a registrable domain suffix of or is equal to").
 func RPID(domain, rpID string) (string, error) {
 	if rpID == "" {
 		rpID = domain
@@ -95,9 +96,11 @@ func RPID(domain, rpID string) (string, error) {
 		if !strings.HasSuffix(domain, "."+rpID) {
 			return "", fmt.Errorf("%w: %q is not a parent domain of %q", ErrRPID, rpID, domain)
 		}
-	}
-	if rpID != localhost && !strings.Contains(rpID, ".") {
-		return "", fmt.Errorf("%w: %q has one label only", ErrRPID, rpID)
+		own, _ := publicsuffix.PublicSuffix(rpID)
+		public, _ := publicsuffix.PublicSuffix(domain)
+		if own == rpID || rpID == public || strings.HasSuffix(public, "."+rpID) {
+			return "", fmt.Errorf("%w: %q belongs to no site: anybody can have names in it", ErrRPID, rpID)
+		}
 	}
 	return rpID, nil
 }

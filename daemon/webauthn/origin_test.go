@@ -65,7 +65,24 @@ func TestRPID(t *testing.T) {
 		{"a.b.example.org", "b.example.org", "b.example.org"},
 		{"localhost", "", "localhost"},
 		{"localhost", "localhost", "localhost"},
-		{"app.localhost", "localhost", "localhost"},
+		{"app.localhost", "localhost", ""}, // no list has it: its parent is everybody's
+		{"app.localhost", "", "app.localhost"},
+		{"example.co.uk", "example.co.uk", "example.co.uk"},
+		{"login.example.co.uk", "example.co.uk", "example.co.uk"},
+		{"example.co.uk", "co.uk", ""},
+		{"login.example.co.uk", "co.uk", ""},
+		{"login.example.co.uk", "uk", ""},
+		{"alice.github.io", "github.io", ""},
+		{"alice.github.io", "alice.github.io", "alice.github.io"},
+		{"github.io", "github.io", "github.io"}, // equal is enough
+		{"x.alice.github.io", "alice.github.io", "alice.github.io"},
+		{"a.b.c.kawasaki.jp", "c.kawasaki.jp", ""}, // *.kawasaki.jp
+		{"a.b.c.kawasaki.jp", "b.c.kawasaki.jp", "b.c.kawasaki.jp"},
+		{"x.city.kawasaki.jp", "city.kawasaki.jp", "city.kawasaki.jp"}, // !city.kawasaki.jp
+		{"x.city.kawasaki.jp", "kawasaki.jp", ""},
+		{"s3.eu.example.unknowntld", "example.unknowntld", "example.unknowntld"},
+		{"example.unknowntld", "unknowntld", ""},
+		{"intranet", "", "intranet"},
 		{"example.org", "org", ""},
 		{"example.org", "login.example.org", ""},
 		{"example.org", "ample.org", ""},
@@ -75,7 +92,6 @@ func TestRPID(t *testing.T) {
 		{"login.example.org", ".example.org", ""},
 		{"login.example.org", "example.org.", ""},
 		{"example.org", "https://example.org", ""},
-		{"intranet", "", ""},
 		{"example.org", "localhost", ""},
 	} {
 		got, err := webauthn.RPID(test.domain, test.rpID)
