@@ -69,7 +69,13 @@ func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
 		{
 			name: "the engine knows no front end", who: []string{"daemon"},
 			but:   []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty", "daemon/metrics"},
-			never: []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty", "daemon/metrics", "net/http", "github.com/godbus/dbus/v5"},
+			never: []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty", "daemon/metrics", "github.com/godbus/dbus/v5"},
+		},
+		{
+			// Directly: the public suffix list comes with a face for net/http's cookies.
+			name: "the engine speaks no HTTP", who: []string{"daemon"}, directly: true,
+			but:   []string{"daemon/httpapi", "daemon/dbusapi", "daemon/client", "daemon/relyingparty", "daemon/metrics"},
+			never: []string{"net/http"},
 		},
 		{
 			name: "a front end knows no other one and no key", who: []string{"daemon/httpapi"}, directly: true,
