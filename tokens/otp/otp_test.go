@@ -2,6 +2,8 @@ package otp_test
 
 import (
 	"bytes"
+	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,9 +15,6 @@ import (
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
-
-	"encoding/base32"
-	"encoding/hex"
 
 	ours "github.com/fobd/fobd/tokens/otp"
 )
@@ -137,7 +136,10 @@ func TestSteps(t *testing.T) {
 
 func TestParameters(t *testing.T) {
 	for _, p := range []ours.Parameters{
-		{Kind: ours.HOTP}, {Kind: ours.TOTP}, {Kind: ours.Steam}, {Kind: ours.TOTP, Hash: ours.SHA512, Digits: 10, Period: 1, Epoch: -5},
+		{Kind: ours.HOTP},
+		{Kind: ours.TOTP},
+		{Kind: ours.Steam},
+		{Kind: ours.TOTP, Hash: ours.SHA512, Digits: 10, Period: 1, Epoch: -5},
 		{Kind: ours.OCRA, Suite: "OCRA-1:HOTP-SHA1-6:QN08"},
 	} {
 		if err := p.Default().Check(); err != nil {
@@ -145,9 +147,20 @@ func TestParameters(t *testing.T) {
 		}
 	}
 	for _, p := range []ours.Parameters{
-		{}, {Kind: "md5"}, {Kind: ours.HOTP, Hash: "MD5"}, {Kind: ours.HOTP, Digits: 5}, {Kind: ours.HOTP, Digits: 11}, {Kind: ours.HOTP, Period: 30},
-		{Kind: ours.HOTP, Epoch: 1}, {Kind: ours.TOTP, Period: -1}, {Kind: ours.TOTP, Period: 86401}, {Kind: ours.Steam, Digits: 6},
-		{Kind: ours.Steam, Hash: ours.SHA256}, {Kind: ours.TOTP, Suite: "x"}, {Kind: ours.OCRA}, {Kind: ours.OCRA, Suite: "OCRA-1:HOTP-SHA1-6:QN08", Digits: 6},
+		{},
+		{Kind: "md5"},
+		{Kind: ours.HOTP, Hash: "MD5"},
+		{Kind: ours.HOTP, Digits: 5},
+		{Kind: ours.HOTP, Digits: 11},
+		{Kind: ours.HOTP, Period: 30},
+		{Kind: ours.HOTP, Epoch: 1},
+		{Kind: ours.TOTP, Period: -1},
+		{Kind: ours.TOTP, Period: 86401},
+		{Kind: ours.Steam, Digits: 6},
+		{Kind: ours.Steam, Hash: ours.SHA256},
+		{Kind: ours.TOTP, Suite: "x"},
+		{Kind: ours.OCRA},
+		{Kind: ours.OCRA, Suite: "OCRA-1:HOTP-SHA1-6:QN08", Digits: 6},
 	} {
 		if err := p.Default().Check(); !errors.Is(err, ours.ErrParameters) {
 			t.Errorf("%+v: got %v", p, err)

@@ -65,11 +65,17 @@ var ErrParameters = errors.New("otp: parameters that no token has")
 
 // Limits of parameters.
 const (
-	MinDigits, MaxDigits = 6, 10
-	steamLetters         = 5
-	MaxPeriod            = 24 * 60 * 60
-	// MinSeed and MaxSeed bound seeds, in bytes. RFC 4226, section 4, asks for 16; tokens in use have 10.
-	MinSeed, MaxSeed = 10, 128
+	// MinDigits is what RFC 4226, section 5.3, asks for.
+	MinDigits = 6
+	// MaxDigits are all that 31 bits have.
+	MaxDigits    = 10
+	steamLetters = 5
+	// MaxPeriod is a day, in seconds.
+	MaxPeriod = 24 * 60 * 60
+	// MinSeed is in bytes. RFC 4226, section 4, asks for 16; tokens in use have 10.
+	MinSeed = 10
+	// MaxSeed is in bytes.
+	MaxSeed = 128
 )
 
 // Default fills in what is not said: SHA1, 6 digits, 30 seconds; 5 letters for Steam.
