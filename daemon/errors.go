@@ -162,7 +162,8 @@ func ErrorOf(err error) *api.Error {
 		e.Key = id
 		return &e
 	case errors.As(err, &denied):
-		return &api.Error{Code: api.CodeDenied, Message: plain(denied), Hint: "ask as root or as the daemon's own user"}
+		hint := "an administrator can let you, by a rule or the group fobd; policy-explain tells which rules decide"
+		return &api.Error{Code: api.CodeDenied, Message: plain(denied), Hint: hint}
 	case errors.As(err, &request):
 		return &api.Error{Code: api.CodeInvalidRequest, Message: "the request cannot be read: " + request.Error(), Hint: "the daemon's openapi.json says what it takes"}
 	}

@@ -136,11 +136,20 @@ func actionNamed(name string) (policy.Action, error) {
 	return policy.Action{}, &api.Error{Code: api.CodeInvalidRequest, Message: "no such operation: " + shorten(name), Hint: "policy-list has them in its schema"}
 }
 
+// overflowUID is the number of nobody (user_namespaces(7)).
+const overflowUID = 65534
+
 // actorNamed is a user as the user database has it.
 func actorNamed(name string, groups []string) (policy.Actor, error) {
 	u, err := user.Lookup(name)
+	if err != nil && groups != nil {
+		// Somebody who is not there yet: nobody's number, and the groups that they will have.
+		return policy.Actor{UID: overflowUID, User: name, Groups: "," + strings.Join(groups, ",") + ","}, nil
+	}
 	if err != nil {
-		return policy.Actor{}, &api.Error{Code: api.CodeNotFound, Message: "no such user: " + shorten(name)}
+		return policy.Actor{}, &api.Error{
+			Code: api.CodeNotFound, Message: "no such user: " + shorten(name), Hint: "with groups, it can be somebody who is not there yet",
+		}
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {

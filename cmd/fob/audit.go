@@ -163,7 +163,7 @@ time, and give it with --head.`,
 			return err
 		}
 		if err := a.answer(result, func() error {
-			if err := a.say("%d lines in %d files, from %s to %s", result.Lines, result.Files, orDash(result.First), orDash(result.Last)); err != nil {
+			if err := a.say("lines %d, files %d, from %s to %s", result.Lines, result.Files, orDash(result.First), orDash(result.Last)); err != nil {
 				return err
 			}
 			for _, odd := range []struct {

@@ -171,7 +171,7 @@ would be replaced: syntax, words that there are, names of rules. It changes noth
 				wrong += len(result.Errors)
 				if err := a.answer(result, func() error {
 					for _, e := range result.Errors {
-						if err := a.say("%s", e); err != nil {
+						if err := a.say("%s", strings.ReplaceAll(e, "\n", "; ")); err != nil {
 							return err
 						}
 					}
