@@ -68,7 +68,7 @@ func read(proc string, pid int) Process {
 	p.Known = true
 	mounts := mountsOf(readFile(dir + "mountinfo"))
 	p.App = policy.App{
-		Exe: executable(dir, mounts), Unit: unitOf(cgroup), Snap: snapOf(readFile(dir + "attr/current")),
+		Exe: executable(dir, proc, mounts), Unit: unitOf(cgroup), Snap: snapOf(readFile(dir + "attr/current")),
 		Flatpak: flatpak(dir, mounts),
 	}
 	return p
@@ -121,7 +121,7 @@ func (m mount) served() bool {
 
 // executable is the path of what a process runs, if that path leads us to the same file: in a mount
 // namespace of its own, a program can look as if it were anywhere.
-func executable(dir string, mounts []mount) string {
+func executable(dir, proc string, mounts []mount) string {
 	path, err := os.Readlink(dir + "exe")
 	if err != nil {
 		return ""
@@ -132,8 +132,21 @@ func executable(dir string, mounts []mount) string {
 	if unix.Statx(unix.AT_FDCWD, dir+"exe", unix.AT_STATX_DONT_SYNC, mask, &its) != nil {
 		return ""
 	}
-	at := slices.IndexFunc(mounts, func(m mount) bool { return m.id == its.Mnt_id })
-	if at < 0 || mounts[at].served() {
+	known := func(mounts []mount) (m mount, ok bool) {
+		at := slices.IndexFunc(mounts, func(m mount) bool { return m.id == its.Mnt_id })
+		if at < 0 {
+			return m, false
+		}
+		return mounts[at], true
+	}
+	m, ok := known(mounts)
+	// In a chroot, a process is not told of the mount that its root is a part of.
+	for _, other := range []string{"self", "1"} {
+		if !ok {
+			m, ok = known(mountsOf(readFile(proc + "/" + other + "/mountinfo")))
+		}
+	}
+	if !ok || m.served() {
 		return ""
 	}
 	if unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, mask, &ours) != nil {

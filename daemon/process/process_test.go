@@ -100,6 +100,12 @@ func fake(t *testing.T, files map[string]string) (proc string, dir string) {
 		t.Fatal(err)
 	}
 	all["mountinfo"] = string(mountinfo)
+	if first, err := os.ReadFile("/proc/1/mountinfo"); err == nil { // for a test in a chroot
+		all["../1/mountinfo"] = string(first)
+		if err := os.Mkdir(filepath.Join(proc, "1"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, text := range files {
 		all[name] = text
 	}
@@ -175,6 +181,7 @@ func TestRootsThatLieInWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			proc, dir := fake(t, map[string]string{"root/.flatpak-info": flatpakInfo, "mountinfo": mountinfo})
+			_ = os.RemoveAll(filepath.Join(proc, "1"))
 			if err := os.Symlink("/bin/sh", filepath.Join(dir, "exe")); err != nil {
 				t.Fatal(err)
 			}
