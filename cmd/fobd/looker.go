@@ -27,7 +27,7 @@ const lookerName = "look-at-processes"
 
 // startLooker starts the helper that looks at processes for a daemon that has locked itself in, and
 // has it look from now on. end ends it.
-func startLooker() (h *process.Helper, end func(), err error) {
+func startLooker() (h *looker, end func(), err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("helper: %w", err)
@@ -51,19 +51,39 @@ func startLooker() (h *process.Helper, end func(), err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("helper: %w", err), conn.Close())
 	}
-	h = process.NewHelper(conn)
-	process.Use(h)
-	return h, func() {
+	h = &looker{process.NewHelper(conn), make(chan error, 1)}
+	go func() { h.ended <- h.Run() }()
+	end = func() {
 		process.Use(nil)
 		_ = h.Close()
 		_ = cmd.Wait()
-	}, nil
+	}
+	// Its first answer says that it has locked itself in. Each question waits a second; a machine that has
+	// just begun can need more.
+	for try := 0; !h.Look(os.Getpid()).Known; try++ {
+		if len(h.ended) > 0 || try == 20 {
+			end()
+			return nil, nil, errors.New("helper: it does not answer; it needs /proc, and fobd's own file where it was started from")
+		}
+	}
+	process.Use(h.Helper)
+	return h, end, nil
 }
 
-// lookerRuns receives what the helper tells until ctx ends.
-func lookerRuns(ctx context.Context, h *process.Helper) error {
-	defer context.AfterFunc(ctx, func() { _ = h.Close() })()
-	return h.Run()
+// looker is the helper with what it ends with.
+type looker struct {
+	*process.Helper
+	ended chan error
+}
+
+// wait waits for the end of the helper, or of ctx.
+func (l *looker) wait(ctx context.Context) error {
+	select {
+	case err := <-l.ended:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // lookerCommand is the helper. It is not for people.

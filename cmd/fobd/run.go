@@ -112,7 +112,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	parts := group{stop: stop}
-	parts.run(func() error { return lookerRuns(ctx, looker) })
+	parts.run(func() error { return looker.wait(ctx) })
 	parts.run(func() error { return engine.Run(ctx) })
 	if err := emulate(ctx, engine, cfg.Emulate); err != nil {
 		stop(err)

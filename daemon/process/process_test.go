@@ -99,7 +99,8 @@ func fake(t *testing.T, files map[string]string) (proc string, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all["mountinfo"] = string(mountinfo)
+	// In a chroot, the root itself is not in it.
+	all["mountinfo"] = string(mountinfo) + "1 1 8:1 / / rw - ext4 x rw\n"
 	if first, err := os.ReadFile("/proc/1/mountinfo"); err == nil { // for a test in a chroot
 		all["../1/mountinfo"] = string(first)
 		if err := os.Mkdir(filepath.Join(proc, "1"), 0o700); err != nil {
