@@ -38,15 +38,16 @@ test-race: ## the quick tests under the race detector
 test-vm: ## tests against a real kernel, libfido2 and OpenSSH in a virtual machine
 	testdata/vm/test.sh
 
-soak: ## a storm of 1,000 programs over one daemon, for SOAK_DURATION (60s), and their share of what the keys can do
+soak: ## a storm of 1,000 programs over one daemon, for SOAK_DURATION (60s); daemons killed while codes are checked
 	$(GO) test -tags soak -count 1 -timeout 15m -v ./testdata/soak
+	$(GO) test -tags soak -count 1 -timeout 15m -v -run '^TestKill$$' ./daemon/codes
 
 check: lint test-race libusb ## what must pass before a commit
 
 lint: ## formatting, vet, staticcheck, golangci-lint, module file
 	@unformatted=$$($(GO) run $(GOFUMPT) -l cmd ctap2 daemon hid testdata tokens u2f udev); \
 		if [ -n "$$unformatted" ]; then echo "not gofumpt-ed:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./... && $(GO) vet -tags vm $(VM) && $(GO) vet -tags soak ./testdata/soak
+	$(GO) vet ./... && $(GO) vet -tags vm $(VM) && $(GO) vet -tags soak ./testdata/soak ./daemon/codes
 	$(GO) mod tidy -diff
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(GOLANGCI) run ./...

@@ -314,6 +314,9 @@ func (s *Service) RecoveryCodes(ctx context.Context, user string, n int, expires
 	return codes, nil
 }
 
+// recoveryLength is how many letters a recovery code has: 80 bits.
+const recoveryLength = 16
+
 // maxRecovery bounds the recovery codes of a user.
 const maxRecovery = 32
 
@@ -326,7 +329,7 @@ func (s *Service) newRecovery(tx store.Tx, user string, n int, expires time.Time
 	}
 	codes := make([]string, 0, n)
 	for range n {
-		text := rand.Text()[:16] // 80 bits
+		text := rand.Text()[:recoveryLength]
 		if err := tx.SaveRecoveryCode(&store.RecoveryCode{Owner: user, Hash: s.recoveryHash(user, text), Expires: expires}); err != nil {
 			return nil, err
 		}
@@ -341,6 +344,9 @@ func (s *Service) recoveryHash(user, text string) []byte {
 
 // recovery is the recovery code that code is, nil for none.
 func (s *Service) recovery(tx store.Tx, user, code string, now time.Time) (*store.RecoveryCode, error) {
+	if len(code) != recoveryLength {
+		return nil, nil
+	}
 	list, err := tx.RecoveryCodes(user)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -22,6 +23,9 @@ const maxBatch = 256
 type SQLite struct {
 	db     *sql.DB // for reading
 	writer *sql.DB // one connection
+
+	line    *prepared // the writer's, made when it is needed
+	commits atomic.Int64
 
 	queue  chan *update
 	closed chan struct{}
@@ -100,9 +104,55 @@ func (s *SQLite) Update(ctx context.Context, do func(Tx) error) error {
 	}
 }
 
+// prepared is the writing connection with the statements that it has seen.
+type prepared struct {
+	conn  *sql.Conn
+	known map[string]*sql.Stmt
+}
+
+func (p *prepared) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if st := p.known[query]; st != nil {
+		return st, nil
+	}
+	st, err := p.conn.PrepareContext(ctx, query)
+	if err == nil {
+		p.known[query] = st
+	}
+	return st, err
+}
+
+func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	st, err := p.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.ExecContext(ctx, args...)
+}
+
+func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	st, err := p.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(ctx, args...)
+}
+
+// close gives the connection back.
+func (p *prepared) close() {
+	for _, st := range p.known {
+		_ = st.Close()
+	}
+	_ = p.conn.Close()
+}
+
 // run writes, until the store is closed.
 func (s *SQLite) run() {
 	defer close(s.done)
+	defer func() {
+		if s.line != nil {
+			s.line.close()
+		}
+	}()
 	for {
 		var batch []*update
 		select {
@@ -128,12 +178,18 @@ func (s *SQLite) write(batch []*update) {
 	results := make([]error, len(batch))
 	err := func() error {
 		ctx := context.Background()
-		conn, err := s.writer.Conn(ctx)
-		if err != nil {
-			return err
+		if s.line == nil {
+			c, err := s.writer.Conn(ctx)
+			if err != nil {
+				return err
+			}
+			s.line = &prepared{c, map[string]*sql.Stmt{}}
 		}
-		defer conn.Close()
+		conn := s.line
+		var err error
 		if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+			conn.close()
+			s.line = nil
 			return err
 		}
 		for i, u := range batch {
@@ -145,10 +201,13 @@ func (s *SQLite) write(batch []*update) {
 			}
 		}
 		if err == nil {
+			s.commits.Add(1)
 			_, err = conn.ExecContext(ctx, "COMMIT")
 		}
 		if err != nil {
 			_, undo := conn.ExecContext(ctx, "ROLLBACK")
+			conn.close() // and begin afresh
+			s.line = nil
 			return errors.Join(err, undo)
 		}
 		return nil
@@ -162,7 +221,7 @@ func (s *SQLite) write(batch []*update) {
 }
 
 // part runs one update of a batch. err says that the whole batch cannot go on.
-func part(ctx context.Context, conn *sql.Conn, do func(Tx) error) (result, err error) {
+func part(ctx context.Context, conn *prepared, do func(Tx) error) (result, err error) {
 	if _, err := conn.ExecContext(ctx, "SAVEPOINT part"); err != nil {
 		return nil, err
 	}
@@ -185,6 +244,9 @@ func (s *SQLite) View(ctx context.Context, do func(Tx) error) error {
 	defer func() { _ = tx.Rollback() }()
 	return do(&transaction{ctx: ctx, q: tx})
 }
+
+// Commits is how many transactions were written, each of which waits for the disk once.
+func (s *SQLite) Commits() int64 { return s.commits.Load() }
 
 // Check implements [Store].
 func (s *SQLite) Check(ctx context.Context) error {

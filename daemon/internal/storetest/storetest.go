@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"bufio"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -99,8 +100,19 @@ func startPostgres() (string, error) {
 
 var schemas atomic.Int64
 
-// Postgres makes an empty database, which open opens.
-func Postgres(t testing.TB) (open func() store.Store) {
+// Open opens the database at an address that [SQLiteAddress] or [PostgresAddress] has made.
+func Open(ctx context.Context, address string) (store.Store, error) {
+	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
+		return store.OpenSQLite(ctx, path)
+	}
+	return store.OpenPostgres(ctx, address)
+}
+
+// SQLiteAddress makes an empty database.
+func SQLiteAddress(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "a b?c#.db") }
+
+// PostgresAddress makes an empty database.
+func PostgresAddress(t testing.TB) string {
 	t.Helper()
 	address, err := cluster()
 	if err != nil {
@@ -115,8 +127,13 @@ func Postgres(t testing.TB) (open func() store.Store) {
 	if _, err := admin.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
 		t.Fatal(err)
 	}
+	return address + "&search_path=" + schema
+}
+
+func opener(t testing.TB, address string) func() store.Store {
 	return func() store.Store {
-		s, err := store.OpenPostgres(t.Context(), address+"&search_path="+schema)
+		t.Helper()
+		s, err := Open(t.Context(), address)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,18 +142,11 @@ func Postgres(t testing.TB) (open func() store.Store) {
 	}
 }
 
+// Postgres makes an empty database, which open opens.
+func Postgres(t testing.TB) (open func() store.Store) { return opener(t, PostgresAddress(t)) }
+
 // SQLite makes an empty database, which open opens.
-func SQLite(t testing.TB) (open func() store.Store) {
-	path := filepath.Join(t.TempDir(), "a b?c#.db")
-	return func() store.Store {
-		s, err := store.OpenSQLite(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { s.Close() })
-		return s
-	}
-}
+func SQLite(t testing.TB) (open func() store.Store) { return opener(t, SQLiteAddress(t)) }
 
 // Both runs a test on both databases; open opens the same database each time.
 func Both(t *testing.T, test func(t *testing.T, open func() store.Store)) {
