@@ -82,9 +82,10 @@ package: ## the deb and the rpm, in bin/package
 	@chmod 644 $(BIN)/package/man/*; gzip -9n $(BIN)/package/man/*
 	@for shell in bash:fob.bash fish:fob.fish zsh:_fob; do \
 		$(BIN)/package/bin/fob completion $${shell%%:*} > $(BIN)/package/completions/$${shell#*:} || exit 1; done
+	@sed 's#src: bin/package/#src: $(BIN)/package/#' packaging/nfpm.yaml > $(BIN)/package/nfpm.yaml
 	@for kind in deb rpm; do GOARCH=$$($(GO) env GOARCH) PACKAGE_VERSION='$(PACKAGE_VERSION)' \
 		SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct)" GOFLAGS= \
-		$(GO) run $(NFPM) package --config packaging/nfpm.yaml --packager $$kind --target $(BIN)/package/ || exit 1; done
+		$(GO) run $(NFPM) package --config $(BIN)/package/nfpm.yaml --packager $$kind --target $(BIN)/package/ || exit 1; done
 
 clean: ## remove what make built
 	rm -rf $(BIN)

@@ -12,7 +12,7 @@ if [ "$systemd" = 0 ]; then
 fi
 if [ "$udev" = 1 ]; then
 	mkdir -p /run/udev/rules.d
-	cp "$project"/udev/*.rules /run/udev/rules.d/
+	cp "$project/udev/70-fobd.rules" /run/udev/rules.d/
 	getent group fobd >/dev/null || groupadd --system fobd
 	/lib/systemd/systemd-udevd --daemon
 	udevadm trigger --subsystem-match=hidraw --subsystem-match=misc
