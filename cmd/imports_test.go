@@ -165,6 +165,8 @@ func TestOneRoomOwnsAModule(t *testing.T) {
 		"modernc.org/sqlite":                   {"daemon/store"},
 		"github.com/jackc/pgx/v5":              {"daemon/store"},
 		"github.com/pressly/goose/v3":          {"daemon/store"},
+		"github.com/makiuchi-d/gozxing":        {"tokens/seedfile"},
+		"rsc.io/qr":                            {"tokens/seedfile"},
 	}
 	for _, p := range list(t) {
 		for _, dep := range p.Imports {
