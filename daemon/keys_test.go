@@ -165,6 +165,7 @@ func TestOperationsAreSortedAndWhole(t *testing.T) {
 		api.OpEmulateClone, api.OpEmulateImport, api.OpEmulateExport, api.OpEmulateObserve,
 		api.OpLease, api.OpLeaseEnd, api.OpLeaseList, api.OpLeaseSend,
 		api.OpPolicyCheck, api.OpPolicyExplain, api.OpPolicyList, api.OpGrantList, api.OpGrantRevoke, api.OpAuditList, api.OpAuditVerify,
+		api.OpTokenAssign, api.OpTokenDisable, api.OpTokenEnable, api.OpTokenEnroll, api.OpTokenFind, api.OpTokenImport, api.OpTokenList, api.OpTokenLost, api.OpTokenResync, api.OpTokenRetire, api.OpTokenShow, api.OpTokenVerify, api.OpRecoveryCodes, api.OpUserUnlock,
 	}
 	slices.Sort(want)
 	if !slices.Equal(names, want) {

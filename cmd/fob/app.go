@@ -55,7 +55,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
-		Short: "Use and look after security keys through fobd",
+		Short: "Use and look after security keys and tokens for one-time codes through fobd",
 		Long: `fob asks the daemon fobd for a touch, a registration or an assertion of a security
 key, looks after PINs, credentials, fingerprints and settings, and drives emulated keys.
 
@@ -82,6 +82,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 no key, 5 cancelled or
 		a.registerCommand(), a.assertCommand(), a.verifyCommand(),
 		a.credentialCommand(), a.fingerprintCommand(), a.blobCommand(), a.configCommand(),
 		a.pinCommand(), a.resetCommand(), a.leaseCommand(), a.agentCommand(), a.watchCommand(), a.emulateCommand(),
+		a.tokenCommand(), a.recoveryCodesCommand(), a.userCommand(),
 		a.policyCommand(), a.grantCommand(), a.auditCommand(),
 		a.statusCommand(), a.demoCommand(), a.versionCommand(), a.manCommand(),
 	)

@@ -34,6 +34,9 @@ func lockIn(cfg *config.Config, scope config.Scope, e *endpoint, log *slog.Logge
 			r.Write = append(r.Write, dir)
 		}
 	}
+	if path := cfg.Tokens.Database; path != "" && !isPostgres(path) {
+		r.Write = append(r.Write, filepath.Dir(path))
+	}
 	if cfg.Trace != "" {
 		r.Write = append(r.Write, filepath.Dir(cfg.Trace))
 	}

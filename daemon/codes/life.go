@@ -47,8 +47,11 @@ type Line struct {
 // ErrImport says that nothing was imported, for what the lines say.
 var ErrImport = errors.New("codes: nothing was imported: a file is taken whole or not at all")
 
-// Import adds tokens: all, or with an [ErrImport] none. There is a line for each.
-func (s *Service) Import(ctx context.Context, seeds []Seed) (lines []Line, err error) {
+// errDry undoes an import that was only tried.
+var errDry = errors.New("codes: only tried")
+
+// Import adds tokens: all, or with an [ErrImport] none. There is a line for each. With dry it adds none in any case.
+func (s *Service) Import(ctx context.Context, seeds []Seed, dry bool) (lines []Line, err error) {
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		lines = make([]Line, 0, len(seeds))
 		bad := false
@@ -61,11 +64,17 @@ func (s *Service) Import(ctx context.Context, seeds []Seed) (lines []Line, err e
 			lines = append(lines, line)
 			bad = bad || line.Verdict == Conflicting || line.Verdict == Refused
 		}
-		if bad {
+		switch {
+		case bad:
 			return ErrImport
+		case dry:
+			return errDry
 		}
 		return nil
 	})
+	if errors.Is(err, errDry) {
+		err = nil
+	}
 	return lines, err
 }
 
@@ -76,12 +85,14 @@ func (s *Service) add(tx store.Tx, d *Seed, now time.Time) (Line, error) {
 		line.Reason = err.Error()
 		return line, nil
 	}
-	if d.Serial == "" {
-		line.Reason = "it has no serial number"
-		return line, nil
-	}
 	print := s.cfg.Sealer.Fingerprint(d.Secret)
-	have, err := tx.Token(d.Serial)
+	serial := d.Serial
+	if serial == "" {
+		// An authenticator app has none. It is the same for the same seed.
+		serial = fmt.Sprintf("app-%x", print[:6])
+		line.Serial = serial
+	}
+	have, err := tx.Token(serial)
 	switch {
 	case err == nil && subtle.ConstantTimeCompare(have.Fingerprint, print) == 1 && have.Params == p:
 		line.Verdict = Known
@@ -101,8 +112,8 @@ func (s *Service) add(tx store.Tx, d *Seed, now time.Time) (Line, error) {
 	}
 	line.Verdict = Added
 	return line, tx.AddToken(&store.Token{
-		Serial: d.Serial, Manufacturer: d.Manufacturer, Model: d.Model, Issuer: d.Issuer, Params: p,
-		Seed: s.cfg.Sealer.Seal(d.Secret, d.Serial), Fingerprint: print, State: store.Imported,
+		Serial: serial, Manufacturer: d.Manufacturer, Model: d.Model, Issuer: d.Issuer, Params: p,
+		Seed: s.cfg.Sealer.Seal(d.Secret, serial), Fingerprint: print, State: store.Imported,
 		Next: d.Counter, Drift: d.Drift, Starts: d.Starts, Expires: d.Expires, Imported: now, Changed: now,
 	})
 }
@@ -359,6 +370,24 @@ func (s *Service) recovery(tx store.Tx, user, code string, now time.Time) (*stor
 		}
 	}
 	return found, nil
+}
+
+// Token gives a token.
+func (s *Service) Token(ctx context.Context, serial string) (k *store.Token, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		k, err = tx.Token(serial)
+		return err
+	})
+	return k, err
+}
+
+// Tokens gives tokens.
+func (s *Service) Tokens(ctx context.Context, f store.Filter) (list []*store.Token, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		list, err = tx.Tokens(f)
+		return err
+	})
+	return list, err
 }
 
 // Find names the tokens that show a code now, for an administrator who has one in hand.

@@ -25,6 +25,7 @@ type Config struct {
 	Timeouts Timeouts `toml:"timeouts"`
 	Limits   Limits   `toml:"limits"`
 	PIN      PIN      `toml:"pin"`
+	Tokens   Tokens   `toml:"tokens"`
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
 	Policy     Policy     `toml:"policy"`
@@ -101,6 +102,16 @@ type Limits struct {
 	UserQueue int `toml:"user-queue"`
 	// Body bounds a request, in KiB.
 	Body int `toml:"body"`
+}
+
+// Tokens is about tokens for one-time codes.
+type Tokens struct {
+	// Enabled says whether the daemon keeps them.
+	Enabled bool `toml:"enabled"`
+	// Database is where: empty for SQLite's tokens.db in the state directory, or postgres://….
+	Database string `toml:"database"`
+	// KeyFile seals the seeds: empty for tokens.key in the state directory, or systemd's credential fobd-tokens-key.
+	KeyFile string `toml:"key-file"`
 }
 
 // PIN is about the PINs of keys.
@@ -203,6 +214,7 @@ func Defaults(s Scope) Config {
 		},
 		Limits:     Limits{Connections: 16384, UserConnections: 12288, Requests: 4096, UserRequests: 2048, Streams: 16384, UserStreams: 12288, Queue: 2048, UserQueue: 1024, Body: 1024},
 		PIN:        PIN{Duration{5 * time.Minute}},
+		Tokens:     Tokens{Enabled: true},
 		Enterprise: Enterprise{RPIDs: []string{}},
 		Policy:     Policy{Dir: s.PolicyDir(), Defaults: true},
 		Audit:      Audit{Enabled: true, Sync: Sync{SyncInterval}, MaxSize: 64, Keep: 16, Journal: s == System},

@@ -65,6 +65,10 @@ user-queue = 3
 body = 4
 [pin]
 keep = "7s"
+[tokens]
+enabled = false
+database = "postgres://d"
+key-file = "/k"
 [audit]
 enabled = false
 dir = "/a"
@@ -113,6 +117,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		},
 		Limits:     config.Limits{Connections: 100, UserConnections: 10, Requests: 9, UserRequests: 8, Streams: 7, UserStreams: 6, Queue: 5, UserQueue: 3, Body: 4},
 		PIN:        config.PIN{Keep: span(7 * time.Second)},
+		Tokens:     config.Tokens{Database: "postgres://d", KeyFile: "/k"},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Policy:     config.Policy{Dir: "/d"},
 		Audit:      config.Audit{Dir: "/a", Sync: config.Sync{Value: config.SyncAlways}, MaxSize: 2, Keep: 3, Journal: true, Required: true},

@@ -1,0 +1,401 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/fobd/fobd/daemon/api"
+)
+
+// maxSeedFile bounds a seed file that is sent: the daemon's limit for requests, with base64 around it.
+const maxSeedFile = 48 << 20
+
+func (a *app) tokenCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Look after tokens for one-time codes, and check codes",
+		Long: `token looks after tokens for one-time codes (OATH) that only have a display, and authenticator apps: the
+daemon has their seeds and checks their codes.
+
+A token is imported from the seed file that came with it, and made a person's by two codes in a row (enroll).
+Codes are read from the standard input, a line each; never from an argument.`,
+		Args: cobra.NoArgs,
+		RunE: needCommand,
+	}
+	cmd.AddCommand(
+		a.tokenImportCommand(), a.tokenListCommand(), a.tokenAssignCommand(), a.tokenEnrollCommand(), a.tokenVerifyCommand(), a.tokenResyncCommand(),
+		a.oneTokenCommand("show", "Show a token", api.OpTokenShow), a.oneTokenCommand("disable", "Stop accepting the codes of a token", api.OpTokenDisable),
+		a.oneTokenCommand("enable", "Accept the codes of a token again: of a disabled, a locked or a found one", api.OpTokenEnable),
+		a.oneTokenCommand("retire", "End a token for good", api.OpTokenRetire), a.tokenLostCommand(), a.tokenFindCommand(),
+	)
+	return cmd
+}
+
+// lines reads lines from the standard input, after a label each where a person types.
+func (a *app) lines(labels ...string) ([]string, error) {
+	f, isFile := a.in.(*os.File)
+	person := isFile && term.IsTerminal(int(f.Fd()))
+	in := bufio.NewReader(io.LimitReader(a.in, 4096))
+	var lines []string
+	for _, label := range labels {
+		if person {
+			fmt.Fprintf(a.err, "%s: ", label)
+		}
+		line, err := in.ReadString('\n')
+		line = strings.TrimSpace(line)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if line == "" {
+			return nil, usagef("no %s on the standard input; want %d lines: %s", strings.ToLower(label), len(labels), strings.ToLower(strings.Join(labels, ", ")))
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}
+
+// tokenRows are a table of tokens.
+func tokenRows(tokens []api.Token) []row {
+	rows := []row{{"SERIAL", "KIND", "STATE", "USER", "ISSUER", "LAST USED"}}
+	for _, k := range tokens {
+		rows = append(rows, row{k.Serial, k.Kind, k.State, orDash(k.User), orDash(k.Issuer), orDash(k.LastUsed)})
+	}
+	return rows
+}
+
+// showToken says all of a token.
+func (a *app) showToken(k api.Token) error {
+	rows := []row{{"serial", k.Serial}, {"state", k.State}, {"user", orDash(k.User)}, {"kind", k.Kind}}
+	add := func(name, value string) {
+		if value != "" && value != "0" {
+			rows = append(rows, row{name, value})
+		}
+	}
+	add("suite", k.Suite)
+	add("hash", k.Hash)
+	add("digits", strconv.Itoa(k.Digits))
+	add("period", strconv.FormatInt(k.Period, 10))
+	add("manufacturer", k.Manufacturer)
+	add("model", k.Model)
+	add("issuer", k.Issuer)
+	add("next", strconv.FormatUint(k.Counter, 10))
+	add("drift", strconv.FormatInt(k.Drift, 10))
+	add("failures", strconv.Itoa(k.Failures))
+	add("last used", k.LastUsed)
+	add("expires", k.Expires)
+	return table(a.out, rows...)
+}
+
+func (a *app) oneTokenCommand(name, short, op string) *cobra.Command {
+	return &cobra.Command{
+		Use:   name + " SERIAL",
+		Short: short,
+		Args:  cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			return a.askToken(ctx, op, api.TokenRequest{Serial: args[0]})
+		}),
+	}
+}
+
+// askToken runs an operation that answers with a token.
+func (a *app) askToken(ctx context.Context, op string, request any) error {
+	var result api.TokenResult
+	if err := a.ask(ctx, op, request, &result); err != nil {
+		return err
+	}
+	return a.answer(result, func() error { return a.showToken(result.Token) })
+}
+
+func (a *app) tokenImportCommand() *cobra.Command {
+	var req api.TokenImportRequest
+	var keyFile, passphraseFile string
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Bring tokens from a seed file, all of it or nothing",
+		Long: `import reads a seed file: PSKC (RFC 6030), the CSV files of OATH and Yubico, SafeNet's XML, SafeWord's records,
+pam_oath's users file, otpauth and otpauth-migration URIs. FILE is - for the standard input. A file is taken whole,
+or not at all: a line says what became of each token.`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			var err error
+			if req.Data, err = a.secretFile(args[0]); err != nil {
+				return err
+			}
+			if keyFile != "" {
+				if req.Key, err = a.secretFile(keyFile); err != nil {
+					return err
+				}
+			}
+			if passphraseFile != "" {
+				if req.Passphrase, err = a.secretFile(passphraseFile); err != nil {
+					return err
+				}
+				req.Passphrase = []byte(strings.TrimRight(string(req.Passphrase), "\r\n"))
+			}
+			defer func() { clear(req.Data); clear(req.Key); clear(req.Passphrase) }()
+			var result api.TokenImportResult
+			if err := a.ask(ctx, api.OpTokenImport, req, &result); err != nil {
+				return err
+			}
+			if err := a.answer(result, func() error { return a.imported(&result) }); err != nil {
+				return err
+			}
+			if !result.Imported && !req.DryRun {
+				return errors.New("nothing was imported: a file is taken whole or not at all")
+			}
+			return nil
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&req.Format, "format", "", "the file is of this `format`: pskc, csv, yubico, xml, dat, usersfile, uri or migration (default: found out)")
+	f.StringVar(&keyFile, "key-file", "", "open an encrypted PSKC file with the key in `file`, 16, 24 or 32 bytes")
+	f.StringVar(&passphraseFile, "passphrase-file", "", "open it with the passphrase in `file`")
+	f.BoolVar(&req.DryRun, "dry-run", false, "only say what would become of the tokens")
+	return cmd
+}
+
+// secretFile reads a file, or the standard input for -.
+func (a *app) secretFile(name string) ([]byte, error) {
+	in := a.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxSeedFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxSeedFile {
+		return nil, fmt.Errorf("%s has more than %d MiB; split it", name, maxSeedFile>>20)
+	}
+	return data, nil
+}
+
+// imported says what became of the tokens of a file: each that was not simply taken, and how many there are.
+func (a *app) imported(r *api.TokenImportResult) error {
+	count := map[string]int{}
+	for _, l := range r.Lines {
+		count[l.Verdict]++
+		why := l.Reason
+		if l.SameSeed != "" {
+			why = "it has the same seed as " + l.SameSeed
+		}
+		if why != "" {
+			if err := a.say("line %d: %s: %s: %s", l.Line, orDash(l.Serial), l.Verdict, why); err != nil {
+				return err
+			}
+		}
+	}
+	return a.say("%s: new %d, known %d, conflicting %d, refused %d", r.Format, count["new"], count["known"], count["conflicting"], count["refused"])
+}
+
+func (a *app) tokenListCommand() *cobra.Command {
+	var req api.TokenListRequest
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the tokens",
+		Args:  cobra.NoArgs,
+		RunE: a.run(func(ctx context.Context, _ []string) error {
+			all := api.TokenListResult{Tokens: []api.Token{}}
+			for {
+				var page api.TokenListResult
+				if err := a.ask(ctx, api.OpTokenList, req, &page); err != nil {
+					return err
+				}
+				all.Tokens = append(all.Tokens, page.Tokens...)
+				if !page.More || req.Limit > 0 {
+					all.More = page.More
+					break
+				}
+				req.After = page.Tokens[len(page.Tokens)-1].Serial
+			}
+			return a.answer(all, func() error {
+				if len(all.Tokens) == 0 {
+					a.note("fob: no tokens")
+					return nil
+				}
+				return table(a.out, tokenRows(all.Tokens)...)
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&req.State, "state", "", "only those in this `state`: imported, assigned, active, disabled, locked, lost or retired")
+	cmd.Flags().StringVar(&req.User, "user", "", "only those of `user`")
+	cmd.Flags().IntVar(&req.Limit, "limit", 0, "at most `n`")
+	return cmd
+}
+
+func (a *app) tokenAssignCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "assign SERIAL USER",
+		Short: "Give a token to a person, who then enrols it",
+		Args:  cobra.ExactArgs(2),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			return a.askToken(ctx, api.OpTokenAssign, api.TokenAssignRequest{Serial: args[0], User: args[1]})
+		}),
+	}
+}
+
+func (a *app) tokenEnrollCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "enroll USER SERIAL",
+		Short: "Make a token a person's, by two of its codes in a row",
+		Args:  cobra.ExactArgs(2),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			codes, err := a.lines("Code", "Next code")
+			if err != nil {
+				return err
+			}
+			return a.askToken(ctx, api.OpTokenEnroll, api.TokenCodesRequest{User: args[0], Serial: args[1], Code1: codes[0], Code2: codes[1]})
+		}),
+	}
+}
+
+func (a *app) tokenResyncCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "resync SERIAL",
+		Short: "Find the counter or the clock of a token again, by two of its codes in a row",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			codes, err := a.lines("Code", "Next code")
+			if err != nil {
+				return err
+			}
+			return a.askToken(ctx, api.OpTokenResync, api.TokenCodesRequest{Serial: args[0], Code1: codes[0], Code2: codes[1]})
+		}),
+	}
+}
+
+func (a *app) tokenVerifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify USER",
+		Short: "Check a code of a person, of any of their tokens; it is spent by that",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			codes, err := a.lines("Code")
+			if err != nil {
+				return err
+			}
+			var result api.TokenVerifyResult
+			if err := a.ask(ctx, api.OpTokenVerify, api.TokenVerifyRequest{User: args[0], Code: codes[0]}, &result); err != nil {
+				return err
+			}
+			return a.answer(result, func() error {
+				if result.Recovery {
+					return a.say("accepted: a recovery code of %s", result.User)
+				}
+				return a.say("accepted: %s of %s", result.Serial, result.User)
+			})
+		}),
+	}
+}
+
+func (a *app) tokenFindCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "find",
+		Short: "Find the tokens that show a code now",
+		Args:  cobra.NoArgs,
+		RunE: a.run(func(ctx context.Context, _ []string) error {
+			codes, err := a.lines("Code")
+			if err != nil {
+				return err
+			}
+			var result api.TokenListResult
+			if err := a.ask(ctx, api.OpTokenFind, api.TokenFindRequest{Code: codes[0]}, &result); err != nil {
+				return err
+			}
+			return a.answer(result, func() error {
+				if len(result.Tokens) == 0 {
+					a.note("fob: no token shows this code")
+					return nil
+				}
+				return table(a.out, tokenRows(result.Tokens)...)
+			})
+		}),
+	}
+}
+
+func (a *app) tokenLostCommand() *cobra.Command {
+	var req api.TokenLostRequest
+	cmd := &cobra.Command{
+		Use:   "lost SERIAL",
+		Short: "End a lost token at once, and give its owner recovery codes",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			req.Serial = args[0]
+			return a.recovery(ctx, api.OpTokenLost, req)
+		}),
+	}
+	cmd.Flags().IntVar(&req.Codes, "codes", 0, "how many recovery codes `n` the owner gets")
+	cmd.Flags().IntVar(&req.Hours, "hours", 0, "they hold for so many `hours` (default 24)")
+	return cmd
+}
+
+// recovery runs an operation that gives recovery codes.
+func (a *app) recovery(ctx context.Context, op string, request any) error {
+	var result api.RecoveryCodesResult
+	if err := a.ask(ctx, op, request, &result); err != nil {
+		return err
+	}
+	return a.answer(result, func() error {
+		for _, code := range result.Codes {
+			if err := a.say("%s", code); err != nil {
+				return err
+			}
+		}
+		if len(result.Codes) > 0 {
+			a.note("fob: each is accepted once, until %s; they are not shown again", result.Expires)
+		}
+		return nil
+	})
+}
+
+func (a *app) recoveryCodesCommand() *cobra.Command {
+	var req api.RecoveryCodesRequest
+	cmd := &cobra.Command{
+		Use:   "recovery-codes USER",
+		Short: "Give a person recovery codes in place of those from before",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			req.User = args[0]
+			return a.recovery(ctx, api.OpRecoveryCodes, req)
+		}),
+	}
+	cmd.Flags().IntVar(&req.Codes, "codes", 0, "how many `n` (default 8)")
+	cmd.Flags().IntVar(&req.Hours, "hours", 0, "they hold for so many `hours` (default 24)")
+	return cmd
+}
+
+func (a *app) userCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "user",
+		Short: "Look after the people that tokens belong to",
+		Args:  cobra.NoArgs,
+		RunE:  needCommand,
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "unlock USER",
+		Short: "Let a person try codes again who gave too many wrong ones",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			var result api.UserResult
+			if err := a.ask(ctx, api.OpUserUnlock, api.UserRequest{User: args[0]}, &result); err != nil {
+				return err
+			}
+			return a.answer(result, func() error { return a.say("unlocked: %s", result.User) })
+		}),
+	})
+	return cmd
+}

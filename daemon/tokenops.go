@@ -1,0 +1,277 @@
+package daemon
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/codes"
+	"github.com/fobd/fobd/daemon/store"
+	"github.com/fobd/fobd/tokens/otp"
+	"github.com/fobd/fobd/tokens/seedfile"
+)
+
+// codes is the service that checks one-time codes, if this daemon has one.
+func (c *call) codes() (*codes.Service, error) {
+	if s := c.e.cfg.Codes; s != nil {
+		return s, nil
+	}
+	return nil, &api.Error{
+		Code: api.CodeUnsupported, Message: "this daemon keeps no tokens for one-time codes", Hint: "give it a state directory, or tokens.database in its configuration",
+	}
+}
+
+// codesError makes an error of the service one of the socket.
+func codesError(err error) error {
+	var code api.Code
+	var hint string
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, codes.ErrWrong):
+		code, hint = api.CodeVerifyFailed, "a code is accepted once: wait for the next one; after several wrong ones, wait longer"
+		err = errors.New("the code is not accepted")
+	case errors.Is(err, codes.ErrState):
+		code, hint = api.CodeConflict, "token-show tells its state"
+	case errors.Is(err, codes.ErrTooMany):
+		code, hint = api.CodeTooMany, "retire one of them"
+	case errors.Is(err, store.ErrNotFound):
+		code, hint = api.CodeNotFound, "token-list has the tokens"
+		err = errors.New("no such token or user")
+	default:
+		return err
+	}
+	return &api.Error{Code: code, Message: plain(err), Hint: hint}
+}
+
+// describeToken is a token for people, without its seed.
+func describeToken(k *store.Token) api.Token {
+	stamp := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	return api.Token{
+		Serial: k.Serial, Manufacturer: k.Manufacturer, Model: k.Model, Issuer: k.Issuer, Kind: string(k.Params.Kind), Hash: string(k.Params.Hash),
+		Digits: k.Params.Digits, Period: k.Params.Period, Suite: k.Params.Suite, State: string(k.State), User: k.Owner, Counter: k.Next, Drift: k.Drift,
+		Failures: k.Failures, LastUsed: stamp(k.LastUsed), Expires: stamp(k.Expires),
+	}
+}
+
+// tokenImport is the operation token-import.
+func (c *call) tokenImport(ctx context.Context, r *api.TokenImportRequest) (*api.TokenImportResult, error) {
+	defer func() { clear(r.Data); clear(r.Key); clear(r.Passphrase) }()
+	s, err := c.codes()
+	if err != nil {
+		return nil, err
+	}
+	file, err := seedfile.Read(bytes.NewReader(r.Data), seedfile.Options{Format: seedfile.Format(r.Format), Key: r.Key, Passphrase: r.Passphrase})
+	if err != nil {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: plain(err), Hint: "nothing was imported"}
+	}
+	defer file.Wipe()
+	result := &api.TokenImportResult{Format: string(file.Format), Lines: []api.TokenImportLine{}}
+	for _, refused := range file.Refused {
+		result.Lines = append(result.Lines, api.TokenImportLine{Line: refused.Line, Serial: refused.Serial, Verdict: string(codes.Refused), Reason: refused.Reason})
+	}
+	seeds := make([]codes.Seed, len(file.Tokens))
+	for i := range file.Tokens {
+		t := &file.Tokens[i]
+		seeds[i] = codes.Seed{
+			Serial: t.Serial, Manufacturer: t.Manufacturer, Model: t.Model, Issuer: cmp.Or(t.Issuer, t.Account), Params: t.Params, Secret: t.Seed,
+			Counter: t.Counter, Drift: t.Drift, Starts: t.Start, Expires: t.Expiry,
+		}
+	}
+	// A file is taken whole or not at all.
+	lines, err := s.Import(ctx, seeds, r.DryRun || len(file.Refused) > 0)
+	if err != nil && !errors.Is(err, codes.ErrImport) {
+		return nil, codesError(err)
+	}
+	for i, line := range lines {
+		result.Lines = append(result.Lines, api.TokenImportLine{
+			Line: file.Tokens[i].Line, Serial: line.Serial, Verdict: string(line.Verdict), Reason: line.Reason, SameSeed: line.SameSeed,
+		})
+	}
+	result.Imported = err == nil && !r.DryRun && len(file.Refused) == 0
+	return result, nil
+}
+
+// maxTokens bounds the tokens of an answer.
+const maxTokens = 1000
+
+// tokenList is the operation token-list.
+func (c *call) tokenList(ctx context.Context, r *api.TokenListRequest) (*api.TokenListResult, error) {
+	s, err := c.codes()
+	if err != nil {
+		return nil, err
+	}
+	limit := maxTokens
+	if r.Limit > 0 {
+		limit = min(limit, r.Limit)
+	}
+	list, err := s.Tokens(ctx, store.Filter{State: store.State(r.State), Owner: r.User, After: r.After, Limit: limit + 1})
+	if err != nil {
+		return nil, codesError(err)
+	}
+	result := &api.TokenListResult{Tokens: []api.Token{}, More: len(list) > limit}
+	for _, k := range list[:min(len(list), limit)] {
+		result.Tokens = append(result.Tokens, describeToken(k))
+	}
+	return result, nil
+}
+
+// tokenShow is the operation token-show.
+func (c *call) tokenShow(ctx context.Context, r *api.TokenRequest) (*api.TokenResult, error) {
+	return c.changed(ctx, r.Serial, func(*codes.Service) error { return nil })
+}
+
+// changed does something with a token, and gives it as it is then.
+func (c *call) changed(ctx context.Context, serial string, do func(*codes.Service) error) (*api.TokenResult, error) {
+	s, err := c.codes()
+	if err != nil {
+		return nil, err
+	}
+	if serial == "" {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "the request names no token", Hint: "token-list has their serial numbers"}
+	}
+	if err := do(s); err != nil {
+		return nil, codesError(err)
+	}
+	k, err := s.Token(ctx, serial)
+	if err != nil {
+		return nil, codesError(err)
+	}
+	return &api.TokenResult{Token: describeToken(k)}, nil
+}
+
+// tokenAssign is the operation token-assign.
+func (c *call) tokenAssign(ctx context.Context, r *api.TokenAssignRequest) (*api.TokenResult, error) {
+	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Assign(ctx, r.Serial, r.User) })
+}
+
+// tokenEnroll is the operation token-enroll.
+func (c *call) tokenEnroll(ctx context.Context, r *api.TokenCodesRequest) (*api.TokenResult, error) {
+	return c.changed(ctx, r.Serial, func(s *codes.Service) error {
+		_, err := s.Enroll(ctx, r.User, r.Serial, r.Code1, r.Code2)
+		return err
+	})
+}
+
+// tokenResync is the operation token-resync.
+func (c *call) tokenResync(ctx context.Context, r *api.TokenCodesRequest) (*api.TokenResult, error) {
+	return c.changed(ctx, r.Serial, func(s *codes.Service) error {
+		_, err := s.Resync(ctx, r.Serial, r.Code1, r.Code2)
+		return err
+	})
+}
+
+// tokenDisable is the operation token-disable.
+func (c *call) tokenDisable(ctx context.Context, r *api.TokenRequest) (*api.TokenResult, error) {
+	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Disable(ctx, r.Serial) })
+}
+
+// tokenEnable is the operation token-enable.
+func (c *call) tokenEnable(ctx context.Context, r *api.TokenRequest) (*api.TokenResult, error) {
+	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Enable(ctx, r.Serial) })
+}
+
+// tokenRetire is the operation token-retire.
+func (c *call) tokenRetire(ctx context.Context, r *api.TokenRequest) (*api.TokenResult, error) {
+	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Retire(ctx, r.Serial) })
+}
+
+// tokenLost is the operation token-lost.
+func (c *call) tokenLost(ctx context.Context, r *api.TokenLostRequest) (*api.RecoveryCodesResult, error) {
+	s, err := c.codes()
+	if err != nil {
+		return nil, err
+	}
+	expires := time.Now().Add(time.Duration(cmp.Or(r.Hours, 24)) * time.Hour)
+	list, err := s.Lost(ctx, r.Serial, r.Codes, expires)
+	if err != nil {
+		return nil, codesError(err)
+	}
+	return recoveryResult(list, expires), nil
+}
+
+func recoveryResult(list []string, expires time.Time) *api.RecoveryCodesResult {
+	result := &api.RecoveryCodesResult{Codes: list}
+	if len(list) > 0 {
+		result.Expires = expires.UTC().Format(time.RFC3339)
+	}
+	return result
+}
+
+// recoveryCodes is the operation recovery-codes.
+func (c *call) recoveryCodes(ctx context.Context, r *api.RecoveryCodesRequest) (*api.RecoveryCodesResult, error) {
+	s, err := c.codes()
+	if err != nil {
+		return nil, err
+	}
+	expires := time.Now().Add(time.Duration(cmp.Or(r.Hours, 24)) * time.Hour)
+	list, err := s.RecoveryCodes(ctx, r.User, cmp.Or(r.Codes, 8), expires)
+	if err != nil {
+		return nil, codesError(err)
+	}
+	return recoveryResult(list, expires), nil
+}
+
+// tokenFind is the operation token-find.
+func (c *call) tokenFind(ctx context.Context, r *api.TokenFindRequest) (*api.TokenListResult, error) {
+	s, err := c.codes()
+	if err != nil {
+		return nil, err
+	}
+	if len(otp.Clean(r.Code)) < 5 {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "that is no code", Hint: "type the code that the token shows now"}
+	}
+	serials, err := s.Find(ctx, r.Code)
+	if err != nil {
+		return nil, codesError(err)
+	}
+	result := &api.TokenListResult{Tokens: []api.Token{}}
+	for _, serial := range serials {
+		k, err := s.Token(ctx, serial)
+		if err != nil {
+			return nil, codesError(err)
+		}
+		result.Tokens = append(result.Tokens, describeToken(k))
+	}
+	return result, nil
+}
+
+// tokenVerify is the operation token-verify. Why a code is not accepted, only the log says.
+func (c *call) tokenVerify(ctx context.Context, r *api.TokenVerifyRequest) (*api.TokenVerifyResult, error) {
+	s, err := c.codes()
+	if err != nil {
+		return nil, err
+	}
+	if r.User == "" {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "the request names no user"}
+	}
+	got, err := s.Verify(ctx, r.User, r.Code)
+	if err != nil {
+		if got.Outcome != "" {
+			c.e.log.Info("code not accepted", "user", r.User, "why", got.Outcome, "until", got.Until)
+		}
+		return nil, codesError(err)
+	}
+	return &api.TokenVerifyResult{User: r.User, Serial: got.Serial, Recovery: got.Recovery, Drift: got.Drift}, nil
+}
+
+// userUnlock is the operation user-unlock.
+func (c *call) userUnlock(ctx context.Context, r *api.UserRequest) (*api.UserResult, error) {
+	s, err := c.codes()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Unlock(ctx, r.User); err != nil {
+		return nil, codesError(fmt.Errorf("user: %w", err))
+	}
+	return &api.UserResult{User: r.User}, nil
+}

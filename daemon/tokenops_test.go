@@ -1,0 +1,91 @@
+package daemon_test
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fobd/fobd/daemon"
+	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/codes"
+	"github.com/fobd/fobd/daemon/store"
+	"github.com/fobd/fobd/tokens/otp"
+)
+
+const seedFile = "T-1,3132333435363738393031323334353637383930,T,6,30\n"
+
+// withCodes makes an engine that keeps tokens.
+func withCodes(t *testing.T) *lab {
+	t.Helper()
+	s, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "t.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	sealer, err := codes.NewSealer(make([]byte, codes.KeySize), bytes.Repeat([]byte{1}, codes.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newLab(t, func(c *daemon.Config) { c.Codes = codes.New(codes.Config{Store: s, Sealer: sealer}) })
+}
+
+func TestTokens(t *testing.T) {
+	l := withCodes(t)
+	data := []byte(seedFile)
+	imported := must[api.TokenImportResult](l, api.OpTokenImport, api.TokenImportRequest{Data: data}, nil)
+	if !imported.Imported || imported.Format != "csv" || len(imported.Lines) != 1 || imported.Lines[0] != (api.TokenImportLine{Line: 1, Serial: "T-1", Verdict: "new"}) {
+		t.Fatalf("got %+v", imported)
+	}
+	k, err := otp.NewKey(otp.Parameters{Kind: otp.TOTP}.Default(), []byte("12345678901234567890"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	step, _ := k.Parameters().Step(time.Now())
+	enrolled := must[api.TokenResult](l, api.OpTokenEnroll, api.TokenCodesRequest{Serial: "T-1", User: "alice", Code1: k.Code(step - 1), Code2: k.Code(step)}, nil)
+	if enrolled.Token.State != "active" || enrolled.Token.User != "alice" || enrolled.Token.LastUsed == "" {
+		t.Errorf("got %+v", enrolled)
+	}
+	if got := must[api.TokenVerifyResult](l, api.OpTokenVerify, api.TokenVerifyRequest{User: "alice", Code: k.Code(step + 1)}, nil); got.Serial != "T-1" {
+		t.Errorf("got %+v", got)
+	}
+	// One answer, whatever the reason.
+	var answers []string
+	for _, r := range []api.TokenVerifyRequest{{User: "alice", Code: k.Code(step + 1)}, {User: "alice", Code: "000"}, {User: "nobody", Code: k.Code(step)}} {
+		e := l.fails(api.OpTokenVerify, r, nil, api.CodeVerifyFailed)
+		answers = append(answers, e.Message+e.Hint)
+	}
+	if answers[0] != answers[1] || answers[1] != answers[2] {
+		t.Errorf("answers tell: %q", answers)
+	}
+	l.fails(api.OpTokenVerify, api.TokenVerifyRequest{Code: "1"}, nil, api.CodeInvalidRequest)
+	l.fails(api.OpTokenShow, api.TokenRequest{}, nil, api.CodeInvalidRequest)
+	l.fails(api.OpTokenShow, api.TokenRequest{Serial: "none"}, nil, api.CodeNotFound)
+	l.fails(api.OpTokenFind, api.TokenFindRequest{Code: "1"}, nil, api.CodeInvalidRequest)
+	l.fails(api.OpTokenAssign, api.TokenAssignRequest{Serial: "T-1", User: "bob"}, nil, api.CodeConflict)
+	e := l.fails(api.OpTokenImport, api.TokenImportRequest{Data: []byte("\x00\x01")}, nil, api.CodeInvalidRequest)
+	if !strings.Contains(e.Hint, "nothing was imported") {
+		t.Errorf("got %+v", e)
+	}
+	// Another seed under the same number.
+	other := must[api.TokenImportResult](l, api.OpTokenImport, api.TokenImportRequest{Data: []byte(strings.Replace(seedFile, "3132", "3133", 1) + "X-1" + seedFile[3:])}, nil)
+	if other.Imported || other.Lines[0].Verdict != "conflicting" || other.Lines[1].SameSeed != "T-1" {
+		t.Errorf("got %+v", other)
+	}
+	if list := must[api.TokenListResult](l, api.OpTokenList, api.TokenListRequest{}, nil); len(list.Tokens) != 1 || list.More {
+		t.Errorf("got %+v", list)
+	}
+}
+
+func TestWithoutTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		for _, op := range daemon.Operations() {
+			if strings.HasPrefix(op.Name, "token-") || op.Name == api.OpRecoveryCodes || op.Name == api.OpUserUnlock {
+				l.fails(op.Name, struct{}{}, nil, api.CodeUnsupported)
+			}
+		}
+	})
+}
