@@ -192,11 +192,12 @@ func TestOneOfManyIsAccepted(t *testing.T) {
 		l.enroll("alice", d)
 		other := codes.New(codes.Config{Store: l.open(), Sealer: sealer(t), Now: func() time.Time { return l.now }})
 		services := []*codes.Service{l.Service, other}
+		code := d.code(0)
 		var yes atomic.Int64
 		var wg sync.WaitGroup
 		for n := range 32 {
 			wg.Go(func() {
-				switch _, err := services[n%2].Verify(t.Context(), "alice", d.code(0)); {
+				switch _, err := services[n%2].Verify(t.Context(), "alice", code); {
 				case err == nil:
 					yes.Add(1)
 				case !errors.Is(err, codes.ErrWrong):
