@@ -57,6 +57,7 @@ func (c *call) record(err error) audit.Record {
 	default:
 		r.App = a.Unit
 	}
+	r.Serial = c.token
 	if k := c.taken(); k != nil {
 		d := k.Device()
 		r.Key, r.Serial, r.Emulated = k.ID(), d.Serial, d.Emulated
@@ -77,6 +78,9 @@ func (c *call) record(err error) audit.Record {
 		r.Decision, r.Detail = audit.DecisionConsent, v.granted
 	default:
 		r.Decision, r.Detail = audit.DecisionAllow, v.granted
+	}
+	if c.about != "" {
+		r.Detail = strings.TrimPrefix(r.Detail+"; "+c.about, "; ")
 	}
 	if failure := ErrorOf(err); failure != nil {
 		r.Result = string(failure.Code)

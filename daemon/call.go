@@ -33,6 +33,9 @@ type call struct {
 	site siteClaim
 	// frontEnd is the way in, where it is not the actor's.
 	frontEnd string
+	// token is the serial number of the token for one-time codes that it is about, about what else the audit log
+	// is told: a person, and why a code was not accepted.
+	token, about string
 	// asking are those who ask a person for consent.
 	asking sync.WaitGroup
 

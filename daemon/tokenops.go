@@ -132,6 +132,7 @@ func (c *call) tokenShow(ctx context.Context, r *api.TokenRequest) (*api.TokenRe
 
 // changed does something with a token, and gives it as it is then.
 func (c *call) changed(ctx context.Context, serial string, do func(*codes.Service) error) (*api.TokenResult, error) {
+	c.token = printable(serial)
 	s, err := c.codes()
 	if err != nil {
 		return nil, err
@@ -151,11 +152,13 @@ func (c *call) changed(ctx context.Context, serial string, do func(*codes.Servic
 
 // tokenAssign is the operation token-assign.
 func (c *call) tokenAssign(ctx context.Context, r *api.TokenAssignRequest) (*api.TokenResult, error) {
+	c.about = "for " + printable(r.User)
 	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Assign(ctx, r.Serial, r.User) })
 }
 
 // tokenEnroll is the operation token-enroll.
 func (c *call) tokenEnroll(ctx context.Context, r *api.TokenCodesRequest) (*api.TokenResult, error) {
+	c.about = "for " + printable(r.User)
 	return c.changed(ctx, r.Serial, func(s *codes.Service) error {
 		_, err := s.Enroll(ctx, r.User, r.Serial, r.Code1, r.Code2)
 		return err
@@ -187,6 +190,7 @@ func (c *call) tokenRetire(ctx context.Context, r *api.TokenRequest) (*api.Token
 
 // tokenLost is the operation token-lost.
 func (c *call) tokenLost(ctx context.Context, r *api.TokenLostRequest) (*api.RecoveryCodesResult, error) {
+	c.token = printable(r.Serial)
 	s, err := c.codes()
 	if err != nil {
 		return nil, err
@@ -209,6 +213,7 @@ func recoveryResult(list []string, expires time.Time) *api.RecoveryCodesResult {
 
 // recoveryCodes is the operation recovery-codes.
 func (c *call) recoveryCodes(ctx context.Context, r *api.RecoveryCodesRequest) (*api.RecoveryCodesResult, error) {
+	c.about = "for " + printable(r.User)
 	s, err := c.codes()
 	if err != nil {
 		return nil, err
@@ -245,7 +250,7 @@ func (c *call) tokenFind(ctx context.Context, r *api.TokenFindRequest) (*api.Tok
 	return result, nil
 }
 
-// tokenVerify is the operation token-verify. Why a code is not accepted, only the log says.
+// tokenVerify is the operation token-verify. Why a code is not accepted, only the audit log says.
 func (c *call) tokenVerify(ctx context.Context, r *api.TokenVerifyRequest) (*api.TokenVerifyResult, error) {
 	s, err := c.codes()
 	if err != nil {
@@ -255,9 +260,10 @@ func (c *call) tokenVerify(ctx context.Context, r *api.TokenVerifyRequest) (*api
 		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "the request names no user"}
 	}
 	got, err := s.Verify(ctx, r.User, r.Code)
+	c.token, c.about = got.Serial, "for "+printable(r.User)
 	if err != nil {
 		if got.Outcome != "" {
-			c.e.log.Info("code not accepted", "user", r.User, "why", got.Outcome, "until", got.Until)
+			c.about += ": " + string(got.Outcome)
 		}
 		return nil, codesError(err)
 	}
@@ -266,6 +272,7 @@ func (c *call) tokenVerify(ctx context.Context, r *api.TokenVerifyRequest) (*api
 
 // userUnlock is the operation user-unlock.
 func (c *call) userUnlock(ctx context.Context, r *api.UserRequest) (*api.UserResult, error) {
+	c.about = printable(r.User)
 	s, err := c.codes()
 	if err != nil {
 		return nil, err

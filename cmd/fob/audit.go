@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func (a *app) auditShowCommand() *cobra.Command {
 					by += ": " + strings.Join(r.Policies, ", ")
 				}
 				rows = append(rows, row{
-					fmt.Sprint(r.Seq), at, orDash(r.User), orDash(r.Program), r.Operation, orDash(r.Key), orDash(r.RPID), orDash(r.Result), orDash(by),
+					fmt.Sprint(r.Seq), at, orDash(r.User), orDash(r.Program), r.Operation, orDash(cmp.Or(r.Key, r.Serial)), orDash(r.RPID), orDash(r.Result), orDash(by),
 				})
 			}
 			return table(a.out, rows...)
