@@ -195,12 +195,28 @@ func (c *call) tokenLost(ctx context.Context, r *api.TokenLostRequest) (*api.Rec
 	if err != nil {
 		return nil, err
 	}
-	expires := time.Now().Add(time.Duration(cmp.Or(r.Hours, 24)) * time.Hour)
+	expires, err := expiry(r.Hours)
+	if err != nil {
+		return nil, err
+	}
 	list, err := s.Lost(ctx, r.Serial, r.Codes, expires)
 	if err != nil {
 		return nil, codesError(err)
 	}
 	return recoveryResult(list, expires), nil
+}
+
+// maxHours bounds how long recovery codes hold: a year.
+const maxHours = 365 * 24
+
+// expiry is when recovery codes expire; 0 hours are a day.
+func expiry(hours int) (time.Time, error) {
+	if hours < 0 || hours > maxHours {
+		return time.Time{}, &api.Error{
+			Code: api.CodeInvalidRequest, Message: fmt.Sprintf("recovery codes for %d hours", hours), Hint: fmt.Sprintf("ask for 1 to %d hours", maxHours),
+		}
+	}
+	return time.Now().Add(time.Duration(cmp.Or(hours, 24)) * time.Hour), nil
 }
 
 func recoveryResult(list []string, expires time.Time) *api.RecoveryCodesResult {
@@ -218,7 +234,10 @@ func (c *call) recoveryCodes(ctx context.Context, r *api.RecoveryCodesRequest) (
 	if err != nil {
 		return nil, err
 	}
-	expires := time.Now().Add(time.Duration(cmp.Or(r.Hours, 24)) * time.Hour)
+	expires, err := expiry(r.Hours)
+	if err != nil {
+		return nil, err
+	}
 	list, err := s.RecoveryCodes(ctx, r.User, cmp.Or(r.Codes, 8), expires)
 	if err != nil {
 		return nil, codesError(err)

@@ -63,6 +63,10 @@ func TestTokens(t *testing.T) {
 	l.fails(api.OpTokenVerify, api.TokenVerifyRequest{Code: "1"}, nil, api.CodeInvalidRequest)
 	l.fails(api.OpTokenShow, api.TokenRequest{}, nil, api.CodeInvalidRequest)
 	l.fails(api.OpTokenShow, api.TokenRequest{Serial: "none"}, nil, api.CodeNotFound)
+	for _, hours := range []int{-1, 365*24 + 1, 1 << 62} {
+		l.fails(api.OpTokenLost, api.TokenLostRequest{Serial: "T-1", Codes: 1, Hours: hours}, nil, api.CodeInvalidRequest)
+		l.fails(api.OpRecoveryCodes, api.RecoveryCodesRequest{User: "alice", Hours: hours}, nil, api.CodeInvalidRequest)
+	}
 	l.fails(api.OpTokenFind, api.TokenFindRequest{Code: "1"}, nil, api.CodeInvalidRequest)
 	l.fails(api.OpTokenAssign, api.TokenAssignRequest{Serial: "T-1", User: "bob"}, nil, api.CodeConflict)
 	e := l.fails(api.OpTokenImport, api.TokenImportRequest{Data: []byte("\x00\x01")}, nil, api.CodeInvalidRequest)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -249,6 +250,9 @@ func (s *Set) parse(file string, data []byte) ([]*rule, error) {
 	return list, errors.Join(errs...)
 }
 
+// wanted is what Cedar's parser says of a word in the wrong place.
+var wanted = regexp.MustCompile(`^".*": exact got (.*) want (.+)$`)
+
 // position takes the line out of an error of Cedar's parser.
 func position(err error) (line int, reason string) {
 	reason = strings.TrimPrefix(err.Error(), "parser error: ")
@@ -256,6 +260,12 @@ func position(err error) (line int, reason string) {
 	if _, rest, ok := strings.Cut(reason, "parse error at <input>:"); ok {
 		if n, _ := fmt.Sscanf(rest, "%d:%d", &line, &column); n == 2 {
 			_, reason, _ = strings.Cut(rest, " ")
+			if m := wanted.FindStringSubmatch(reason); m != nil {
+				reason = fmt.Sprintf("want %q, not %q", m[2], m[1])
+				if m[1] == "" {
+					reason = fmt.Sprintf("want %q, and the file ends", m[2])
+				}
+			}
 			reason = fmt.Sprintf("column %d: %s", column, reason)
 		}
 	}

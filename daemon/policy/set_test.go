@@ -194,6 +194,8 @@ permit (principal, action == Action::"touch", resource) when { context.origin li
 
 func TestWrongRules(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
+		{"cut off", "forbid (principal", "0.cedar:1: column 18: want \",\", and the file ends"},
+		{"another word", "forbid (principal; action", "want \",\", not \";\""},
 		{"syntax", "\npermit (principal, action, resource) when { 1 = 2 };", "0.cedar:2: column"},
 		{"a word that there is not", "permit (principal, action, resource) when { context.orign == \"x\" };", "0.cedar:1: rule 0#1: "},
 		{"an operation that there is not", "permit (principal, action == Action::\"tuch\", resource);", "0.cedar:1: rule 0#1: "},
