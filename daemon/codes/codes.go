@@ -132,16 +132,16 @@ type Result struct {
 	Until time.Time
 }
 
-// span is where codes of a token are looked for around its own time, and where replays are.
-func (s *Service) span(k *store.Token, now time.Time, before, after uint64) (first, last, own uint64, ok bool) {
+// span is where codes of a token are looked for around its own time, and where replays are. ok is false before
+// its first step.
+func (s *Service) span(k *store.Token, now time.Time, before, after uint64) (first, last uint64, ok bool) {
 	if k.Params.Kind == otp.HOTP {
-		return k.Next, k.Next + after, k.Next, true
+		return k.Next, k.Next + after, true
 	}
-	step, ok := k.Params.Step(now)
+	own, ok := k.Params.Step(now)
 	if !ok {
-		return 0, 0, 0, false
+		return 0, 0, false
 	}
-	own = step
 	switch {
 	case k.Drift >= 0:
 		own += uint64(k.Drift)
@@ -150,7 +150,7 @@ func (s *Service) span(k *store.Token, now time.Time, before, after uint64) (fir
 	default:
 		own -= uint64(-k.Drift)
 	}
-	return own - min(own, before), own + after, own, true
+	return own - min(own, before), own + after, true
 }
 
 // open prepares a token's seed.
@@ -228,18 +228,13 @@ func (s *Service) verify(tx store.Tx, name, code string) (Result, error) {
 		if !accepts(k, now) {
 			continue
 		}
-		first, last, _, ok := s.span(k, now, s.cfg.Limits.Window, s.after(k))
-		if !ok {
-			continue
-		}
-		key, err := s.open(k)
+		found, ok, err := s.shows(k, code, now)
 		if err != nil {
 			// One token that cannot be opened keeps nobody from using another.
 			s.cfg.Log.Error("token", "serial", k.Serial, "error", err)
 			continue
 		}
 		looked++
-		found, ok := key.Scan(code, first, last)
 		switch {
 		case ok && found < k.Next:
 			replayed = true
@@ -290,6 +285,20 @@ func (s *Service) verify(tx store.Tx, name, code string) (Result, error) {
 		outcome = Unknown
 	}
 	return Result{Outcome: outcome, Until: u.LockedUntil}, tx.SaveUser(u)
+}
+
+// shows looks for a code of a token around its own counter or time.
+func (s *Service) shows(k *store.Token, code string, now time.Time) (at uint64, ok bool, err error) {
+	key, err := s.open(k)
+	if err != nil {
+		return 0, false, err
+	}
+	first, last, ok := s.span(k, now, s.cfg.Limits.Window, s.after(k))
+	if !ok {
+		return 0, false, nil
+	}
+	at, ok = key.Scan(code, first, last)
+	return at, ok, nil
 }
 
 // after is how far ahead a code may be.

@@ -221,7 +221,7 @@ func (s *Service) two(ctx context.Context, serial, code1, code2 string, may func
 		if err != nil {
 			return err
 		}
-		first, last, _, ok := s.span(k, now, s.cfg.Limits.Resync, s.cfg.Limits.Resync)
+		first, last, ok := s.span(k, now, s.cfg.Limits.Resync, s.cfg.Limits.Resync)
 		at := uint64(0)
 		if ok {
 			at, ok = key.ScanTwo(code1, code2, max(first, k.Next), max(last, k.Next))
@@ -409,14 +409,12 @@ func (s *Service) Find(ctx context.Context, code string) (serials []string, err 
 			if k.State == store.Retired || k.Params.Kind == otp.OCRA {
 				continue
 			}
-			key, err := s.open(k)
+			_, ok, err := s.shows(k, code, now)
 			if err != nil {
 				return nil, err
 			}
-			if first, last, _, ok := s.span(k, now, s.cfg.Limits.Window, s.after(k)); ok {
-				if _, ok := key.Scan(code, first, last); ok {
-					serials = append(serials, k.Serial)
-				}
+			if ok {
+				serials = append(serials, k.Serial)
 			}
 		}
 		if len(list) < page {
