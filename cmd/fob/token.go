@@ -127,16 +127,16 @@ or not at all: a line says what became of each token.`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			var err error
-			if req.Data, err = a.secretFile(args[0]); err != nil {
+			if req.Data, err = a.readFile(args[0], maxSeedFile); err != nil {
 				return err
 			}
 			if keyFile != "" {
-				if req.Key, err = a.secretFile(keyFile); err != nil {
+				if req.Key, err = a.readFile(keyFile, maxSeedFile); err != nil {
 					return err
 				}
 			}
 			if passphraseFile != "" {
-				if req.Passphrase, err = a.secretFile(passphraseFile); err != nil {
+				if req.Passphrase, err = a.readFile(passphraseFile, maxSeedFile); err != nil {
 					return err
 				}
 				req.Passphrase = []byte(strings.TrimRight(string(req.Passphrase), "\r\n"))
@@ -161,27 +161,6 @@ or not at all: a line says what became of each token.`,
 	f.StringVar(&passphraseFile, "passphrase-file", "", "open it with the passphrase in `file`")
 	f.BoolVar(&req.DryRun, "dry-run", false, "only say what would become of the tokens")
 	return cmd
-}
-
-// secretFile reads a file, or the standard input for -.
-func (a *app) secretFile(name string) ([]byte, error) {
-	in := a.in
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, maxSeedFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxSeedFile {
-		return nil, fmt.Errorf("%s has more than %d MiB; split it", name, maxSeedFile>>20)
-	}
-	return data, nil
 }
 
 // imported says what became of the tokens of a file: each that was not simply taken, and how many there are.
