@@ -21,6 +21,7 @@ import (
 
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/codes"
+	"github.com/fobd/fobd/daemon/internal/frontend"
 	"github.com/fobd/fobd/daemon/policy"
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
@@ -114,11 +115,11 @@ type Engine struct {
 	stopping context.Context
 	stop     context.CancelCauseFunc
 
-	mu      sync.Mutex    // guards what follows
-	stopped bool          // no operation begins any more
-	running counter       // operations
-	streams counter       // of events
-	idle    chan struct{} // closed when stopped and nothing runs
+	mu      sync.Mutex     // guards what follows
+	stopped bool           // no operation begins any more
+	running frontend.Tally // operations
+	streams frontend.Tally // of events
+	idle    chan struct{}  // closed when stopped and nothing runs
 }
 
 // New returns an engine. It serves at once; [Engine.Run] makes it notice keys that come
@@ -146,6 +147,8 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, log: cfg.Log, started: time.Now(), idle: make(chan struct{})}
 	e.stopping, e.stop = context.WithCancelCause(context.Background())
 	e.kept.span = min(cfg.KeepTokens, MaxKeep)
+	e.running.Max, e.running.MaxUser = cfg.Limits.Requests, cfg.Limits.UserRequests
+	e.streams.Max, e.streams.MaxUser = cfg.Limits.Streams, cfg.Limits.UserStreams
 	e.order = slices.Clone(cfg.PromptOrder)
 	e.arbiter.tell = e.events.holder
 	e.arbiter.most, e.arbiter.mostOfUser = cfg.Limits.Queue, cfg.Limits.UserQueue
@@ -172,7 +175,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	foreign.Wait()
 	e.mu.Lock()
 	e.stopped = true
-	if e.running.all == 0 {
+	if e.running.All() == 0 {
 		close(e.idle)
 	}
 	e.mu.Unlock()
@@ -189,15 +192,15 @@ func (e *Engine) begin(who policy.Actor) error {
 	if e.stopped {
 		return errShuttingDown
 	}
-	return e.running.enter(who, "requests that run or wait", e.cfg.Limits.Requests, e.cfg.Limits.UserRequests)
+	return enter(&e.running, who, "requests that run or wait")
 }
 
 // end counts it out.
 func (e *Engine) end(who policy.Actor) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.running.leave(who.UID)
-	if e.stopped && e.running.all == 0 {
+	e.running.Leave(who.UID)
+	if e.stopped && e.running.All() == 0 {
 		close(e.idle)
 	}
 }
@@ -239,7 +242,7 @@ func (e *Engine) Events(ctx context.Context, who policy.Actor, send func(api.Eve
 	defer cancel(nil)
 	defer context.AfterFunc(e.stopping, func() { cancel(errShuttingDown) })()
 	e.mu.Lock()
-	err := e.streams.enter(who, "streams of events", e.cfg.Limits.Streams, e.cfg.Limits.UserStreams)
+	err := enter(&e.streams, who, "streams of events")
 	e.mu.Unlock()
 	if err != nil {
 		return err
@@ -247,7 +250,7 @@ func (e *Engine) Events(ctx context.Context, who policy.Actor, send func(api.Eve
 	defer func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.streams.leave(who.UID)
+		e.streams.Leave(who.UID)
 	}()
 	return e.events.stream(ctx, send)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/daemon/internal/frontend"
 	"github.com/fobd/fobd/daemon/policy"
 )
 
@@ -28,33 +29,15 @@ func (l *Limits) setDefaults() {
 	}
 }
 
-// counter counts what users have. Its zero value is usable; the engine's lock guards it.
-type counter struct {
-	all  int
-	user map[uint32]int
-}
-
-// enter counts one in, unless there are too many of what.
-func (n *counter) enter(who policy.Actor, what string, most, mostOfUser int) error {
-	switch {
-	case n.user[who.UID] >= mostOfUser:
-		return tooMany(fmt.Sprintf("%s has %d %s already", who.User, mostOfUser, what), "wait until some of them have ended")
-	case n.all >= most:
-		return tooMany(fmt.Sprintf("there are %d %s already", most, what), "try again later")
+// enter counts one more of what who has in, unless there are too many.
+func enter(t *frontend.Tally, who policy.Actor, what string) error {
+	switch ok, own := t.Enter(who.UID); {
+	case ok:
+		return nil
+	case own:
+		return tooMany(fmt.Sprintf("%s has %d %s already", who.User, t.MaxUser, what), "wait until some of them have ended")
 	}
-	if n.user == nil {
-		n.user = map[uint32]int{}
-	}
-	n.all++
-	n.user[who.UID]++
-	return nil
-}
-
-func (n *counter) leave(uid uint32) {
-	n.all--
-	if n.user[uid]--; n.user[uid] == 0 {
-		delete(n.user, uid)
-	}
+	return tooMany(fmt.Sprintf("there are %d %s already", t.Max, what), "try again later")
 }
 
 func tooMany(message, hint string) error {

@@ -36,7 +36,7 @@ type Stats struct {
 func (e *Engine) Stats() Stats {
 	s := Stats{Keys: len(e.keys.Keys()), Waiting: e.arbiter.waiting(), Leases: len(e.leases.all()), Grants: len(e.grants.all())}
 	e.mu.Lock()
-	s.Running = e.running.all
+	s.Running = e.running.All()
 	e.mu.Unlock()
 	e.events.mu.Lock()
 	s.Busy, s.Subscribers = len(e.events.holders), len(e.events.subscribers)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fobd/fobd/daemon/internal/frontend"
 	"github.com/fobd/fobd/daemon/policy"
 )
 
@@ -39,8 +40,7 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	go func() {
 		failed <- server.Serve(&countingListener{
-			Listener: l, log: h.cfg.Log, max: h.cfg.MaxConnections, maxUser: h.cfg.MaxUserConnections,
-			users: map[uint32]int{},
+			Listener: l, log: h.cfg.Log, connections: frontend.Tally{Max: h.cfg.MaxConnections, MaxUser: h.cfg.MaxUserConnections},
 		})
 	}()
 	select {
@@ -67,12 +67,10 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 // one program cannot lock the others out.
 type countingListener struct {
 	net.Listener
-	log          *slog.Logger
-	max, maxUser int
+	log *slog.Logger
 
-	mu    sync.Mutex // guards the following
-	all   int
-	users map[uint32]int
+	mu          sync.Mutex // guards connections
+	connections frontend.Tally
 }
 
 // countedConn is a connection whose other end is known.
@@ -114,21 +112,14 @@ func (l *countingListener) Accept() (net.Conn, error) {
 func (l *countingListener) count(uid uint32) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.all >= l.max || l.users[uid] >= l.maxUser {
-		return false
-	}
-	l.all++
-	l.users[uid]++
-	return true
+	ok, _ := l.connections.Enter(uid)
+	return ok
 }
 
 func (l *countingListener) release(uid uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all--
-	if l.users[uid]--; l.users[uid] == 0 {
-		delete(l.users, uid)
-	}
+	l.connections.Leave(uid)
 }
 
 // Close implements [net.Conn].
