@@ -40,14 +40,14 @@ test-vm: ## tests against a real kernel, libfido2 and OpenSSH in a virtual machi
 
 soak: ## a storm of 1,000 programs over one daemon, for SOAK_DURATION (60s); daemons killed while codes are checked
 	$(GO) test -tags soak -count 1 -timeout 15m -v ./testdata/soak
-	$(GO) test -tags soak -count 1 -timeout 15m -v -run '^TestKill$$' ./daemon/codes
+	$(GO) test -tags soak -count 1 -timeout 15m -v -run '^TestKill$$' ./daemon/registry
 
 check: lint test-race libusb ## what must pass before a commit
 
 lint: ## formatting, vet, staticcheck, golangci-lint, module file
 	@unformatted=$$($(GO) run $(GOFUMPT) -l cmd ctap2 daemon hid testdata tokens u2f udev); \
 		if [ -n "$$unformatted" ]; then echo "not gofumpt-ed:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./... && $(GO) vet -tags vm $(VM) && $(GO) vet -tags soak ./testdata/soak ./daemon/codes
+	$(GO) vet ./... && $(GO) vet -tags vm $(VM) && $(GO) vet -tags soak ./testdata/soak ./daemon/registry
 	$(GO) mod tidy -diff
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(GOLANGCI) run ./...

@@ -161,7 +161,7 @@ func TestOneRoomOwnsAModule(t *testing.T) {
 		"github.com/landlock-lsm/go-landlock":  {"cmd/internal/sandbox"},
 		"github.com/elastic/go-seccomp-bpf":    {"cmd/internal/sandbox"},
 		"kernel.org/pub/linux/libs/security":   {"cmd/fobd"},
-		"golang.org/x/crypto/chacha20poly1305": {"tokens/softkey", "daemon/codes"},
+		"golang.org/x/crypto/chacha20poly1305": {"tokens/softkey", "daemon/registry"},
 		"modernc.org/sqlite":                   {"daemon/store"},
 		"github.com/jackc/pgx/v5":              {"daemon/store"},
 		"github.com/pressly/goose/v3":          {"daemon/store"},

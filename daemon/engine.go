@@ -20,9 +20,9 @@ import (
 	"time"
 
 	"github.com/fobd/fobd/daemon/api"
-	"github.com/fobd/fobd/daemon/codes"
 	"github.com/fobd/fobd/daemon/internal/frontend"
 	"github.com/fobd/fobd/daemon/policy"
+	"github.com/fobd/fobd/daemon/registry"
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/tokens"
@@ -77,8 +77,8 @@ type Config struct {
 	// KeepTokens is how long a PIN/UV auth token is kept for the process that it was got for, at most
 	// [MaxKeep]; 0 keeps none.
 	KeepTokens time.Duration
-	// Codes checks one-time codes. Default: this daemon has no tokens for them.
-	Codes *codes.Service
+	// Registry knows whose tokens and security keys there are, and checks codes. Default: this daemon keeps none.
+	Registry *registry.Service
 	// Limits bound how much there may be at once.
 	Limits Limits
 	// Channel holds the times that keys are allowed for an answer.

@@ -9,15 +9,15 @@ import (
 	"time"
 
 	"github.com/fobd/fobd/daemon/api"
-	"github.com/fobd/fobd/daemon/codes"
+	"github.com/fobd/fobd/daemon/registry"
 	"github.com/fobd/fobd/daemon/store"
 	"github.com/fobd/fobd/tokens/otp"
 	"github.com/fobd/fobd/tokens/seedfile"
 )
 
-// codes is the service that checks one-time codes, if this daemon has one.
-func (c *call) codes() (*codes.Service, error) {
-	if s := c.e.cfg.Codes; s != nil {
+// registry is the service that checks one-time codes, if this daemon has one.
+func (c *call) registry() (*registry.Service, error) {
+	if s := c.e.cfg.Registry; s != nil {
 		return s, nil
 	}
 	return nil, &api.Error{
@@ -25,19 +25,19 @@ func (c *call) codes() (*codes.Service, error) {
 	}
 }
 
-// codesError makes an error of the service one of the socket.
-func codesError(err error) error {
+// registryError makes an error of the service one of the socket.
+func registryError(err error) error {
 	var code api.Code
 	var hint string
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, codes.ErrWrong):
+	case errors.Is(err, registry.ErrWrong):
 		code, hint = api.CodeVerifyFailed, "a code is accepted once: wait for the next one; after several wrong ones, wait longer"
 		err = errors.New("the code is not accepted")
-	case errors.Is(err, codes.ErrState):
+	case errors.Is(err, registry.ErrState):
 		code, hint = api.CodeConflict, "token-show tells its state"
-	case errors.Is(err, codes.ErrTooMany):
+	case errors.Is(err, registry.ErrTooMany):
 		code, hint = api.CodeTooMany, "retire one of them"
 	case errors.Is(err, store.ErrNotFound):
 		code, hint = api.CodeNotFound, "token-list has the tokens"
@@ -66,7 +66,7 @@ func describeToken(k *store.Token) api.Token {
 // tokenImport is the operation token-import.
 func (c *call) tokenImport(ctx context.Context, r *api.TokenImportRequest) (*api.TokenImportResult, error) {
 	defer func() { clear(r.Data); clear(r.Key); clear(r.Passphrase) }()
-	s, err := c.codes()
+	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
@@ -77,20 +77,20 @@ func (c *call) tokenImport(ctx context.Context, r *api.TokenImportRequest) (*api
 	defer file.Wipe()
 	result := &api.TokenImportResult{Format: string(file.Format), Lines: []api.TokenImportLine{}}
 	for _, refused := range file.Refused {
-		result.Lines = append(result.Lines, api.TokenImportLine{Line: refused.Line, Serial: refused.Serial, Verdict: string(codes.Refused), Reason: refused.Reason})
+		result.Lines = append(result.Lines, api.TokenImportLine{Line: refused.Line, Serial: refused.Serial, Verdict: string(registry.Refused), Reason: refused.Reason})
 	}
-	seeds := make([]codes.Seed, len(file.Tokens))
+	seeds := make([]registry.Seed, len(file.Tokens))
 	for i := range file.Tokens {
 		t := &file.Tokens[i]
-		seeds[i] = codes.Seed{
+		seeds[i] = registry.Seed{
 			Serial: t.Serial, Manufacturer: t.Manufacturer, Model: t.Model, Issuer: cmp.Or(t.Issuer, t.Account), Params: t.Params, Secret: t.Seed,
 			Counter: t.Counter, Drift: t.Drift, Starts: t.Start, Expires: t.Expiry,
 		}
 	}
 	// A file is taken whole or not at all.
 	lines, err := s.Import(ctx, seeds, r.DryRun || len(file.Refused) > 0)
-	if err != nil && !errors.Is(err, codes.ErrImport) {
-		return nil, codesError(err)
+	if err != nil && !errors.Is(err, registry.ErrImport) {
+		return nil, registryError(err)
 	}
 	for i, line := range lines {
 		result.Lines = append(result.Lines, api.TokenImportLine{
@@ -106,7 +106,7 @@ const maxTokens = 1000
 
 // tokenList is the operation token-list.
 func (c *call) tokenList(ctx context.Context, r *api.TokenListRequest) (*api.TokenListResult, error) {
-	s, err := c.codes()
+	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (c *call) tokenList(ctx context.Context, r *api.TokenListRequest) (*api.Tok
 	}
 	list, err := s.Tokens(ctx, store.Filter{State: store.State(r.State), Owner: r.User, After: r.After, Limit: limit + 1})
 	if err != nil {
-		return nil, codesError(err)
+		return nil, registryError(err)
 	}
 	result := &api.TokenListResult{Tokens: []api.Token{}, More: len(list) > limit}
 	for _, k := range list[:min(len(list), limit)] {
@@ -127,13 +127,13 @@ func (c *call) tokenList(ctx context.Context, r *api.TokenListRequest) (*api.Tok
 
 // tokenShow is the operation token-show.
 func (c *call) tokenShow(ctx context.Context, r *api.TokenRequest) (*api.TokenResult, error) {
-	return c.changed(ctx, r.Serial, func(*codes.Service) error { return nil })
+	return c.changed(ctx, r.Serial, func(*registry.Service) error { return nil })
 }
 
 // changed does something with a token, and gives it as it is then.
-func (c *call) changed(ctx context.Context, serial string, do func(*codes.Service) error) (*api.TokenResult, error) {
+func (c *call) changed(ctx context.Context, serial string, do func(*registry.Service) error) (*api.TokenResult, error) {
 	c.token = printable(serial)
-	s, err := c.codes()
+	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +141,11 @@ func (c *call) changed(ctx context.Context, serial string, do func(*codes.Servic
 		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "the request names no token", Hint: "token-list has their serial numbers"}
 	}
 	if err := do(s); err != nil {
-		return nil, codesError(err)
+		return nil, registryError(err)
 	}
 	k, err := s.Token(ctx, serial)
 	if err != nil {
-		return nil, codesError(err)
+		return nil, registryError(err)
 	}
 	return &api.TokenResult{Token: describeToken(k)}, nil
 }
@@ -153,13 +153,13 @@ func (c *call) changed(ctx context.Context, serial string, do func(*codes.Servic
 // tokenAssign is the operation token-assign.
 func (c *call) tokenAssign(ctx context.Context, r *api.TokenAssignRequest) (*api.TokenResult, error) {
 	c.about = "for " + printable(r.User)
-	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Assign(ctx, r.Serial, r.User) })
+	return c.changed(ctx, r.Serial, func(s *registry.Service) error { return s.Assign(ctx, r.Serial, r.User) })
 }
 
 // tokenEnroll is the operation token-enroll.
 func (c *call) tokenEnroll(ctx context.Context, r *api.TokenCodesRequest) (*api.TokenResult, error) {
 	c.about = "for " + printable(r.User)
-	return c.changed(ctx, r.Serial, func(s *codes.Service) error {
+	return c.changed(ctx, r.Serial, func(s *registry.Service) error {
 		_, err := s.Enroll(ctx, r.User, r.Serial, r.Code1, r.Code2)
 		return err
 	})
@@ -167,7 +167,7 @@ func (c *call) tokenEnroll(ctx context.Context, r *api.TokenCodesRequest) (*api.
 
 // tokenResync is the operation token-resync.
 func (c *call) tokenResync(ctx context.Context, r *api.TokenCodesRequest) (*api.TokenResult, error) {
-	return c.changed(ctx, r.Serial, func(s *codes.Service) error {
+	return c.changed(ctx, r.Serial, func(s *registry.Service) error {
 		_, err := s.Resync(ctx, r.Serial, r.Code1, r.Code2)
 		return err
 	})
@@ -175,23 +175,23 @@ func (c *call) tokenResync(ctx context.Context, r *api.TokenCodesRequest) (*api.
 
 // tokenDisable is the operation token-disable.
 func (c *call) tokenDisable(ctx context.Context, r *api.TokenRequest) (*api.TokenResult, error) {
-	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Disable(ctx, r.Serial) })
+	return c.changed(ctx, r.Serial, func(s *registry.Service) error { return s.Disable(ctx, r.Serial) })
 }
 
 // tokenEnable is the operation token-enable.
 func (c *call) tokenEnable(ctx context.Context, r *api.TokenRequest) (*api.TokenResult, error) {
-	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Enable(ctx, r.Serial) })
+	return c.changed(ctx, r.Serial, func(s *registry.Service) error { return s.Enable(ctx, r.Serial) })
 }
 
 // tokenRetire is the operation token-retire.
 func (c *call) tokenRetire(ctx context.Context, r *api.TokenRequest) (*api.TokenResult, error) {
-	return c.changed(ctx, r.Serial, func(s *codes.Service) error { return s.Retire(ctx, r.Serial) })
+	return c.changed(ctx, r.Serial, func(s *registry.Service) error { return s.Retire(ctx, r.Serial) })
 }
 
 // tokenLost is the operation token-lost.
 func (c *call) tokenLost(ctx context.Context, r *api.TokenLostRequest) (*api.RecoveryCodesResult, error) {
 	c.token = printable(r.Serial)
-	s, err := c.codes()
+	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (c *call) tokenLost(ctx context.Context, r *api.TokenLostRequest) (*api.Rec
 	}
 	list, err := s.Lost(ctx, r.Serial, r.Codes, expires)
 	if err != nil {
-		return nil, codesError(err)
+		return nil, registryError(err)
 	}
 	return recoveryResult(list, expires), nil
 }
@@ -230,7 +230,7 @@ func recoveryResult(list []string, expires time.Time) *api.RecoveryCodesResult {
 // recoveryCodes is the operation recovery-codes.
 func (c *call) recoveryCodes(ctx context.Context, r *api.RecoveryCodesRequest) (*api.RecoveryCodesResult, error) {
 	c.about = "for " + printable(r.User)
-	s, err := c.codes()
+	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
@@ -240,14 +240,14 @@ func (c *call) recoveryCodes(ctx context.Context, r *api.RecoveryCodesRequest) (
 	}
 	list, err := s.RecoveryCodes(ctx, r.User, cmp.Or(r.Codes, 8), expires)
 	if err != nil {
-		return nil, codesError(err)
+		return nil, registryError(err)
 	}
 	return recoveryResult(list, expires), nil
 }
 
 // tokenFind is the operation token-find.
 func (c *call) tokenFind(ctx context.Context, r *api.TokenFindRequest) (*api.TokenListResult, error) {
-	s, err := c.codes()
+	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
@@ -256,13 +256,13 @@ func (c *call) tokenFind(ctx context.Context, r *api.TokenFindRequest) (*api.Tok
 	}
 	serials, err := s.Find(ctx, r.Code)
 	if err != nil {
-		return nil, codesError(err)
+		return nil, registryError(err)
 	}
 	result := &api.TokenListResult{Tokens: []api.Token{}}
 	for _, serial := range serials {
 		k, err := s.Token(ctx, serial)
 		if err != nil {
-			return nil, codesError(err)
+			return nil, registryError(err)
 		}
 		result.Tokens = append(result.Tokens, describeToken(k))
 	}
@@ -271,7 +271,7 @@ func (c *call) tokenFind(ctx context.Context, r *api.TokenFindRequest) (*api.Tok
 
 // tokenVerify is the operation token-verify. Why a code is not accepted, only the audit log says.
 func (c *call) tokenVerify(ctx context.Context, r *api.TokenVerifyRequest) (*api.TokenVerifyResult, error) {
-	s, err := c.codes()
+	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +284,7 @@ func (c *call) tokenVerify(ctx context.Context, r *api.TokenVerifyRequest) (*api
 		if got.Outcome != "" {
 			c.about += ": " + string(got.Outcome)
 		}
-		return nil, codesError(err)
+		return nil, registryError(err)
 	}
 	return &api.TokenVerifyResult{User: r.User, Serial: got.Serial, Recovery: got.Recovery, Drift: got.Drift}, nil
 }
@@ -292,12 +292,12 @@ func (c *call) tokenVerify(ctx context.Context, r *api.TokenVerifyRequest) (*api
 // userUnlock is the operation user-unlock.
 func (c *call) userUnlock(ctx context.Context, r *api.UserRequest) (*api.UserResult, error) {
 	c.about = printable(r.User)
-	s, err := c.codes()
+	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
 	if err := s.Unlock(ctx, r.User); err != nil {
-		return nil, codesError(fmt.Errorf("user: %w", err))
+		return nil, registryError(fmt.Errorf("user: %w", err))
 	}
 	return &api.UserResult{User: r.User}, nil
 }

@@ -10,30 +10,30 @@ import (
 
 	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/api"
-	"github.com/fobd/fobd/daemon/codes"
+	"github.com/fobd/fobd/daemon/registry"
 	"github.com/fobd/fobd/daemon/store"
 	"github.com/fobd/fobd/tokens/otp"
 )
 
 const seedFile = "T-1,3132333435363738393031323334353637383930,T,6,30\n"
 
-// withCodes makes an engine that keeps tokens.
-func withCodes(t *testing.T) *lab {
+// withRegistry makes an engine that keeps tokens.
+func withRegistry(t *testing.T) *lab {
 	t.Helper()
 	s, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "t.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	sealer, err := codes.NewSealer(make([]byte, codes.KeySize), bytes.Repeat([]byte{1}, codes.KeySize))
+	sealer, err := registry.NewSealer(make([]byte, registry.KeySize), bytes.Repeat([]byte{1}, registry.KeySize))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newLab(t, func(c *daemon.Config) { c.Codes = codes.New(codes.Config{Store: s, Sealer: sealer}) })
+	return newLab(t, func(c *daemon.Config) { c.Registry = registry.New(registry.Config{Store: s, Sealer: sealer}) })
 }
 
 func TestTokens(t *testing.T) {
-	l := withCodes(t)
+	l := withRegistry(t)
 	data := []byte(seedFile)
 	imported := must[api.TokenImportResult](l, api.OpTokenImport, api.TokenImportRequest{Data: data}, nil)
 	if !imported.Imported || imported.Format != "csv" || len(imported.Lines) != 1 || imported.Lines[0] != (api.TokenImportLine{Line: 1, Serial: "T-1", Verdict: "new"}) {

@@ -63,11 +63,11 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		// After the engine: its last operations are written down, too.
 		defer func() { err = errors.Join(err, written.Log.Close()) }()
 	}
-	oneTime, closeCodes, err := openCodes(ctx, cfg, log)
+	people, closeRegistry, err := openRegistry(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeCodes()) }()
+	defer func() { err = errors.Join(err, closeRegistry()) }()
 	logins := &sessions{dir: "/run/systemd/sessions"}
 	var polkit voucher
 	engine, err := daemon.New(daemon.Config{
@@ -80,7 +80,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 			Requests: cfg.Limits.Requests, UserRequests: cfg.Limits.UserRequests,
 			Streams: cfg.Limits.Streams, UserStreams: cfg.Limits.UserStreams, Queue: cfg.Limits.Queue, UserQueue: cfg.Limits.UserQueue,
 		},
-		Codes:      oneTime,
+		Registry:   people,
 		KeepTokens: cfg.PIN.Keep.Duration,
 		Observer:   counts,
 		Verifier:   relyingparty.Verifier{},

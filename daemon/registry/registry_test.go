@@ -1,4 +1,4 @@
-package codes_test
+package registry_test
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fobd/fobd/daemon/codes"
 	"github.com/fobd/fobd/daemon/internal/storetest"
+	"github.com/fobd/fobd/daemon/registry"
 	"github.com/fobd/fobd/daemon/store"
 	"github.com/fobd/fobd/tokens/otp"
 )
@@ -26,7 +26,7 @@ var (
 
 // lab is a service on a store, with a clock of the test's.
 type lab struct {
-	*codes.Service
+	*registry.Service
 	t     *testing.T
 	store store.Store
 	open  func() store.Store
@@ -34,9 +34,9 @@ type lab struct {
 	now   time.Time
 }
 
-func sealer(t testing.TB) *codes.Sealer {
+func sealer(t testing.TB) *registry.Sealer {
 	t.Helper()
-	s, err := codes.NewSealer(bytes.Repeat([]byte{1}, codes.KeySize), bytes.Repeat([]byte{2}, codes.KeySize))
+	s, err := registry.NewSealer(bytes.Repeat([]byte{1}, registry.KeySize), bytes.Repeat([]byte{2}, registry.KeySize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func both(t *testing.T, test func(l *lab)) {
 // restart is a daemon that begins anew on the same database.
 func (l *lab) restart() {
 	l.store = l.open()
-	l.Service = codes.New(codes.Config{Store: l.store, Sealer: sealer(l.t), Now: func() time.Time {
+	l.Service = registry.New(registry.Config{Store: l.store, Sealer: sealer(l.t), Now: func() time.Time {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.now
@@ -82,8 +82,8 @@ func (l *lab) device(serial string, p otp.Parameters) *device {
 	l.t.Helper()
 	seed := append([]byte(serial+"-"), secret...)
 	p = p.Default()
-	lines, err := l.Import(l.t.Context(), []codes.Seed{{Serial: serial, Params: p, Secret: seed}}, false)
-	if err != nil || len(lines) != 1 || lines[0].Verdict != codes.Added {
+	lines, err := l.Import(l.t.Context(), []registry.Seed{{Serial: serial, Params: p, Secret: seed}}, false)
+	if err != nil || len(lines) != 1 || lines[0].Verdict != registry.Added {
 		l.t.Fatalf("import: %+v, %v", lines, err)
 	}
 	k, err := otp.NewKey(p, seed)
@@ -120,19 +120,19 @@ func (l *lab) enroll(user string, d *device) {
 	}
 }
 
-func (l *lab) accepts(user, code, serial string) codes.Result {
+func (l *lab) accepts(user, code, serial string) registry.Result {
 	l.t.Helper()
 	r, err := l.Verify(l.t.Context(), user, code)
-	if err != nil || r.Serial != serial || r.Outcome != codes.Accepted {
+	if err != nil || r.Serial != serial || r.Outcome != registry.Accepted {
 		l.t.Fatalf("got %+v, %v, want a code of %s accepted", r, err, serial)
 	}
 	return r
 }
 
-func (l *lab) refuses(user, code string, why codes.Outcome) codes.Result {
+func (l *lab) refuses(user, code string, why registry.Outcome) registry.Result {
 	l.t.Helper()
 	r, err := l.Verify(l.t.Context(), user, code)
-	if !errors.Is(err, codes.ErrWrong) || err.Error() != codes.ErrWrong.Error() || r.Outcome != why {
+	if !errors.Is(err, registry.ErrWrong) || err.Error() != registry.ErrWrong.Error() || r.Outcome != why {
 		l.t.Fatalf("got %+v, %v, want %s", r, err, why)
 	}
 	return r
@@ -158,9 +158,9 @@ func TestACodeIsTakenOnce(t *testing.T) {
 			l.enroll(user, d)
 			code := d.code(0)
 			l.accepts(user, code, d.serial)
-			want := codes.Replayed
+			want := registry.Replayed
 			if kind == otp.HOTP {
-				want = codes.Wrong // its window begins behind
+				want = registry.Wrong // its window begins behind
 			}
 			l.refuses(user, code, want)
 			l.restart()
@@ -177,12 +177,12 @@ func TestCodesAreSpent(t *testing.T) {
 		if _, err := l.Enroll(t.Context(), "alice", "A", one, two); err != nil {
 			t.Fatal(err)
 		}
-		l.refuses("alice", one, codes.Replayed)
-		l.refuses("alice", two, codes.Replayed)
+		l.refuses("alice", one, registry.Replayed)
+		l.refuses("alice", two, registry.Replayed)
 		l.sleep(time.Minute)
 		code := d.code(0)
 		l.accepts("alice", code[:3]+" "+code[3:], "A")
-		l.refuses("alice", " "+code, codes.Replayed)
+		l.refuses("alice", " "+code, registry.Replayed)
 	})
 }
 
@@ -190,8 +190,8 @@ func TestOneOfManyIsAccepted(t *testing.T) {
 	both(t, func(l *lab) {
 		d := l.device("A", otp.Parameters{Kind: otp.TOTP})
 		l.enroll("alice", d)
-		other := codes.New(codes.Config{Store: l.open(), Sealer: sealer(t), Now: func() time.Time { return l.now }})
-		services := []*codes.Service{l.Service, other}
+		other := registry.New(registry.Config{Store: l.open(), Sealer: sealer(t), Now: func() time.Time { return l.now }})
+		services := []*registry.Service{l.Service, other}
 		code := d.code(0)
 		var yes atomic.Int64
 		var wg sync.WaitGroup
@@ -200,7 +200,7 @@ func TestOneOfManyIsAccepted(t *testing.T) {
 				switch _, err := services[n%2].Verify(t.Context(), "alice", code); {
 				case err == nil:
 					yes.Add(1)
-				case !errors.Is(err, codes.ErrWrong):
+				case !errors.Is(err, registry.ErrWrong):
 					t.Error(err)
 				}
 			})
@@ -218,21 +218,21 @@ func TestWindows(t *testing.T) {
 		l.enroll("alice", d)
 		l.sleep(time.Hour)
 		for _, steps := range []int64{-2, 2} {
-			l.refuses("alice", d.code(steps), codes.Wrong)
+			l.refuses("alice", d.code(steps), registry.Wrong)
 		}
 		l.accepts("alice", d.code(-1), "T")
 		l.sleep(time.Hour)
-		l.refuses("alice", d.code(1), codes.Wrong) // its clock is taken to be a step behind now
+		l.refuses("alice", d.code(1), registry.Wrong) // its clock is taken to be a step behind now
 		l.accepts("alice", d.code(0), "T")
 		l.sleep(time.Hour)
 		l.accepts("alice", d.code(1), "T")
 		h := l.device("H", otp.Parameters{Kind: otp.HOTP})
 		l.enroll("bob", h)
 		l.accepts("bob", h.code(10), "H")
-		l.refuses("bob", h.code(10), codes.Wrong)
-		l.refuses("bob", h.code(9), codes.Wrong) // never backwards
+		l.refuses("bob", h.code(10), registry.Wrong)
+		l.refuses("bob", h.code(9), registry.Wrong) // never backwards
 		h.counter += 11
-		l.refuses("bob", h.code(11), codes.Wrong)
+		l.refuses("bob", h.code(11), registry.Wrong)
 	})
 }
 
@@ -256,8 +256,8 @@ func TestDrift(t *testing.T) {
 		}
 		d.ahead += 500
 		l.sleep(time.Hour)
-		l.refuses("alice", d.code(0), codes.Wrong)
-		if _, err := l.Resync(t.Context(), "T", d.code(0), d.code(2)); !errors.Is(err, codes.ErrWrong) {
+		l.refuses("alice", d.code(0), registry.Wrong)
+		if _, err := l.Resync(t.Context(), "T", d.code(0), d.code(2)); !errors.Is(err, registry.ErrWrong) {
 			t.Errorf("codes that do not follow each other: %v", err)
 		}
 		if _, err := l.Resync(t.Context(), "T", d.code(0), d.code(1)); err != nil {
@@ -266,13 +266,13 @@ func TestDrift(t *testing.T) {
 		l.sleep(time.Minute)
 		l.accepts("alice", d.code(0), "T")
 		// Never backwards: codes from before are not found.
-		if _, err := l.Resync(t.Context(), "T", d.code(-5), d.code(-4)); !errors.Is(err, codes.ErrWrong) {
+		if _, err := l.Resync(t.Context(), "T", d.code(-5), d.code(-4)); !errors.Is(err, registry.ErrWrong) {
 			t.Errorf("back: %v", err)
 		}
 		h := l.device("H", otp.Parameters{Kind: otp.HOTP})
 		l.enroll("bob", h)
 		h.counter += 700
-		l.refuses("bob", h.code(0), codes.Wrong)
+		l.refuses("bob", h.code(0), registry.Wrong)
 		if r, err := l.Resync(t.Context(), "H", h.code(0), h.code(1)); err != nil || r.Counter != h.counter {
 			t.Errorf("got %+v, %v", r, err)
 		}
@@ -294,7 +294,7 @@ func TestGuessing(t *testing.T) {
 			}
 		}
 		for n := 1; n <= 20; n++ {
-			r := l.refuses("alice", wrong(), codes.Wrong)
+			r := l.refuses("alice", wrong(), registry.Wrong)
 			want := time.Duration(0)
 			if n > 3 {
 				want = min(time.Second<<(n-4), 15*time.Minute)
@@ -303,17 +303,17 @@ func TestGuessing(t *testing.T) {
 				t.Fatalf("after %d: wait %v, want %v", n, got, want)
 			}
 			if want > 0 {
-				l.refuses("alice", d.code(0), codes.Throttled)
+				l.refuses("alice", d.code(0), registry.Throttled)
 				l.restart()
 				l.sleep(want - time.Millisecond)
-				l.refuses("alice", d.code(0), codes.Throttled)
+				l.refuses("alice", d.code(0), registry.Throttled)
 				l.sleep(time.Millisecond)
 			}
 		}
 		if k := l.token("T"); k.State != store.Locked {
 			t.Errorf("the token is %s", k.State)
 		}
-		l.refuses("alice", d.code(0), codes.Unknown)
+		l.refuses("alice", d.code(0), registry.Unknown)
 		if err := l.Enable(t.Context(), "T"); err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +321,7 @@ func TestGuessing(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.accepts("alice", d.code(0), "T")
-		l.refuses("nobody", "123456", codes.Unknown)
+		l.refuses("nobody", "123456", registry.Unknown)
 		if err := l.Unlock(t.Context(), "nobody"); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("got %v", err)
 		}
@@ -335,7 +335,7 @@ func TestWrongCodesAreNotSpent(t *testing.T) {
 		l.enroll("alice", d)
 		l.sleep(time.Hour)
 		soon := d.code(2)
-		l.refuses("alice", soon, codes.Wrong)
+		l.refuses("alice", soon, registry.Wrong)
 		if k := l.token("T"); k.Failures != 1 {
 			t.Errorf("%d failures", k.Failures)
 		}
@@ -353,7 +353,7 @@ func TestSeveralTokensOfAPerson(t *testing.T) {
 			all = append(all, d)
 		}
 		more := l.device("T8", otp.Parameters{Kind: otp.TOTP})
-		if _, err := l.Enroll(t.Context(), "alice", "T8", more.code(0), more.code(1)); !errors.Is(err, codes.ErrTooMany) {
+		if _, err := l.Enroll(t.Context(), "alice", "T8", more.code(0), more.code(1)); !errors.Is(err, registry.ErrTooMany) {
 			t.Errorf("one more: %v", err)
 		}
 		for _, d := range all {
@@ -363,21 +363,21 @@ func TestSeveralTokensOfAPerson(t *testing.T) {
 			t.Errorf("find: %v, %v", got, err)
 		}
 		// A token is one person's.
-		if _, err := l.Enroll(t.Context(), "bob", "T3", all[3].code(2), all[3].code(3)); !errors.Is(err, codes.ErrState) {
+		if _, err := l.Enroll(t.Context(), "bob", "T3", all[3].code(2), all[3].code(3)); !errors.Is(err, registry.ErrState) {
 			t.Errorf("another person's: %v", err)
 		}
-		if err := l.Assign(t.Context(), "T3", "bob"); !errors.Is(err, codes.ErrState) {
+		if err := l.Assign(t.Context(), "T3", "bob"); !errors.Is(err, registry.ErrState) {
 			t.Errorf("another person's: %v", err)
 		}
 		if err := l.Retire(t.Context(), "T0"); err != nil {
 			t.Fatal(err)
 		}
 		l.sleep(time.Minute)
-		l.refuses("alice", all[0].code(0), codes.Wrong)
+		l.refuses("alice", all[0].code(0), registry.Wrong)
 		if _, err := l.Enroll(t.Context(), "alice", "T8", more.code(0), more.code(1)); err != nil {
 			t.Errorf("in its place: %v", err)
 		}
-		if err := l.Enable(t.Context(), "T0"); !errors.Is(err, codes.ErrState) {
+		if err := l.Enable(t.Context(), "T0"); !errors.Is(err, registry.ErrState) {
 			t.Errorf("back from retirement: %v", err)
 		}
 	})
@@ -389,11 +389,11 @@ func TestAssignedTokensAreEnrolledByTheirOwner(t *testing.T) {
 		if err := l.Assign(t.Context(), "T", "alice"); err != nil {
 			t.Fatal(err)
 		}
-		l.refuses("alice", d.code(0), codes.Unknown) // not active yet
-		if _, err := l.Enroll(t.Context(), "eve", "T", d.code(0), d.code(1)); !errors.Is(err, codes.ErrState) {
+		l.refuses("alice", d.code(0), registry.Unknown) // not active yet
+		if _, err := l.Enroll(t.Context(), "eve", "T", d.code(0), d.code(1)); !errors.Is(err, registry.ErrState) {
 			t.Errorf("somebody else: %v", err)
 		}
-		if _, err := l.Enroll(t.Context(), "alice", "T", d.code(0), d.code(0)); !errors.Is(err, codes.ErrWrong) {
+		if _, err := l.Enroll(t.Context(), "alice", "T", d.code(0), d.code(0)); !errors.Is(err, registry.ErrWrong) {
 			t.Errorf("the same code twice: %v", err)
 		}
 		l.enroll("alice", d)
@@ -413,7 +413,7 @@ func TestLost(t *testing.T) {
 			t.Fatalf("%d codes, %v", len(list), err)
 		}
 		l.sleep(time.Minute)
-		l.refuses("alice", d.code(0), codes.Unknown)
+		l.refuses("alice", d.code(0), registry.Unknown)
 		if err := l.Unlock(t.Context(), "alice"); err != nil {
 			t.Fatal(err)
 		}
@@ -422,10 +422,10 @@ func TestLost(t *testing.T) {
 			t.Errorf("a recovery code: %+v, %v", r, err)
 		}
 		l.restart()
-		l.refuses("alice", list[1], codes.Unknown)
-		l.refuses("bob", list[0], codes.Unknown)
+		l.refuses("alice", list[1], registry.Unknown)
+		l.refuses("bob", list[0], registry.Unknown)
 		l.sleep(24 * time.Hour)
-		l.refuses("alice", list[0], codes.Unknown)
+		l.refuses("alice", list[0], registry.Unknown)
 		// Found again.
 		if err := l.Enable(t.Context(), "T"); err != nil {
 			t.Fatal(err)
@@ -435,7 +435,7 @@ func TestLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.refuses("alice", list[2], codes.Wrong) // void
+		l.refuses("alice", list[2], registry.Wrong) // void
 		if _, err := l.Verify(t.Context(), "alice", fresh[0]); err != nil {
 			t.Error(err)
 		}
@@ -447,30 +447,30 @@ func TestLost(t *testing.T) {
 
 func TestImportIsWholeOrNothing(t *testing.T) {
 	both(t, func(l *lab) {
-		seed := func(serial string, b byte) codes.Seed {
-			return codes.Seed{Serial: serial, Params: otp.Parameters{Kind: otp.HOTP}, Secret: bytes.Repeat([]byte{b}, 20), Counter: 5}
+		seed := func(serial string, b byte) registry.Seed {
+			return registry.Seed{Serial: serial, Params: otp.Parameters{Kind: otp.HOTP}, Secret: bytes.Repeat([]byte{b}, 20), Counter: 5}
 		}
-		verdicts := func(lines []codes.Line) (s string) {
+		verdicts := func(lines []registry.Line) (s string) {
 			for _, line := range lines {
 				s += line.Serial + ":" + string(line.Verdict) + " "
 			}
 			return s
 		}
-		lines, err := l.Import(t.Context(), []codes.Seed{seed("A", 1), seed("B", 2)}, false)
+		lines, err := l.Import(t.Context(), []registry.Seed{seed("A", 1), seed("B", 2)}, false)
 		if err != nil || verdicts(lines) != "A:new B:new " {
 			t.Errorf("got %s, %v", verdicts(lines), err)
 		}
 		short := seed("E", 5)
 		short.Secret = short.Secret[:3]
-		lines, err = l.Import(t.Context(), []codes.Seed{seed("A", 1), seed("B", 9), seed("C", 3), short, seed("", 6)}, false)
-		if !errors.Is(err, codes.ErrImport) || !strings.HasPrefix(verdicts(lines), "A:known B:conflicting C:new E:refused app-") || lines[4].Verdict != codes.Added {
+		lines, err = l.Import(t.Context(), []registry.Seed{seed("A", 1), seed("B", 9), seed("C", 3), short, seed("", 6)}, false)
+		if !errors.Is(err, registry.ErrImport) || !strings.HasPrefix(verdicts(lines), "A:known B:conflicting C:new E:refused app-") || lines[4].Verdict != registry.Added {
 			t.Errorf("got %s, %v", verdicts(lines), err)
 		}
 		if err := l.store.View(t.Context(), func(tx store.Tx) error { _, err := tx.Token("C"); return err }); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("half of it is there: %v", err)
 		}
 		// Twice in one file, and one seed under two numbers.
-		lines, err = l.Import(t.Context(), []codes.Seed{seed("D", 1), seed("D", 1)}, false)
+		lines, err = l.Import(t.Context(), []registry.Seed{seed("D", 1), seed("D", 1)}, false)
 		if err != nil || verdicts(lines) != "D:new D:known " || lines[0].SameSeed != "A" {
 			t.Errorf("got %+v, %v", lines, err)
 		}
@@ -499,11 +499,11 @@ func TestExpiry(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		l.refuses("alice", d.code(0), codes.Unknown)
+		l.refuses("alice", d.code(0), registry.Unknown)
 		l.sleep(time.Hour)
 		l.accepts("alice", d.code(0), "T")
 		l.sleep(time.Hour)
-		l.refuses("alice", d.code(0), codes.Unknown)
+		l.refuses("alice", d.code(0), registry.Unknown)
 	})
 }
 
@@ -528,21 +528,21 @@ func TestSealKeysAreMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.accepts("alice", e.code(0), "B")
-		l.refuses("alice", d.code(0), codes.Wrong)
-		if _, err := l.Resync(t.Context(), "A", d.code(0), d.code(1)); !errors.Is(err, codes.ErrSeal) {
+		l.refuses("alice", d.code(0), registry.Wrong)
+		if _, err := l.Resync(t.Context(), "A", d.code(0), d.code(1)); !errors.Is(err, registry.ErrSeal) {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
 func TestSealer(t *testing.T) {
-	key := func(b byte) []byte { return bytes.Repeat([]byte{b}, codes.KeySize) }
-	old, err := codes.NewSealer(key(1), key(2))
+	key := func(b byte) []byte { return bytes.Repeat([]byte{b}, registry.KeySize) }
+	old, err := registry.NewSealer(key(1), key(2))
 	if err != nil {
 		t.Fatal(err)
 	}
 	sealed := old.Seal([]byte("the secret"), "A")
-	rotated, err := codes.NewSealer(key(1), key(3), key(2))
+	rotated, err := registry.NewSealer(key(1), key(3), key(2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -555,7 +555,7 @@ func TestSealer(t *testing.T) {
 	if !bytes.Equal(old.Fingerprint([]byte("x")), rotated.Fingerprint([]byte("x"))) {
 		t.Error("fingerprints change with the key")
 	}
-	alone, _ := codes.NewSealer(key(1), key(3))
+	alone, _ := registry.NewSealer(key(1), key(3))
 	for name, open := range map[string]func() ([]byte, error){
 		"another place": func() ([]byte, error) { return old.Open(sealed, "B") },
 		"no key":        func() ([]byte, error) { return alone.Open(sealed, "A") },
@@ -564,12 +564,12 @@ func TestSealer(t *testing.T) {
 		"changed":       func() ([]byte, error) { b := bytes.Clone(sealed); b[len(b)-1] ^= 1; return old.Open(b, "A") },
 		"other version": func() ([]byte, error) { b := bytes.Clone(sealed); b[0] = 2; return old.Open(b, "A") },
 	} {
-		if got, err := open(); !errors.Is(err, codes.ErrSeal) {
+		if got, err := open(); !errors.Is(err, registry.ErrSeal) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
 	for _, keys := range [][][]byte{{}, {key(1)[:31]}} {
-		if _, err := codes.NewSealer(key(1), keys...); err == nil {
+		if _, err := registry.NewSealer(key(1), keys...); err == nil {
 			t.Errorf("%d keys are taken", len(keys))
 		}
 	}
@@ -581,7 +581,7 @@ func TestCancelled(t *testing.T) {
 		l.enroll("alice", d)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := l.Verify(ctx, "alice", d.code(0)); err == nil || errors.Is(err, codes.ErrWrong) {
+		if _, err := l.Verify(ctx, "alice", d.code(0)); err == nil || errors.Is(err, registry.ErrWrong) {
 			t.Errorf("got %v", err)
 		}
 		l.accepts("alice", d.code(0), "T")

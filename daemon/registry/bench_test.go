@@ -1,4 +1,4 @@
-package codes_test
+package registry_test
 
 import (
 	"fmt"
@@ -7,19 +7,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fobd/fobd/daemon/codes"
 	"github.com/fobd/fobd/daemon/internal/storetest"
+	"github.com/fobd/fobd/daemon/registry"
 	"github.com/fobd/fobd/daemon/store"
 	"github.com/fobd/fobd/tokens/otp"
 )
 
 // fill imports n HOTP tokens and makes each the user's of its own name.
-func fill(b testing.TB, s store.Store, service *codes.Service, n int) {
+func fill(b testing.TB, s store.Store, service *registry.Service, n int) {
 	b.Helper()
 	for from := 0; from < n; from += 10000 {
-		var seeds []codes.Seed
+		var seeds []registry.Seed
 		for i := from; i < min(n, from+10000); i++ {
-			seeds = append(seeds, codes.Seed{Serial: fmt.Sprintf("T%07d", i), Params: otp.Parameters{Kind: otp.HOTP}, Secret: seedOf(i)})
+			seeds = append(seeds, registry.Seed{Serial: fmt.Sprintf("T%07d", i), Params: otp.Parameters{Kind: otp.HOTP}, Secret: seedOf(i)})
 		}
 		if _, err := service.Import(b.Context(), seeds, false); err != nil {
 			b.Fatal(err)
@@ -48,7 +48,7 @@ func fill(b testing.TB, s store.Store, service *codes.Service, n int) {
 func seedOf(i int) []byte { return fmt.Appendf(nil, "seed of token %06d", i) }
 
 // rate is how many codes a second clients get accepted, each of a token of its own.
-func rate(b *testing.B, service *codes.Service, clients, offset int, long time.Duration) float64 {
+func rate(b *testing.B, service *registry.Service, clients, offset int, long time.Duration) float64 {
 	b.Helper()
 	var n atomic.Int64
 	var wg sync.WaitGroup
@@ -80,7 +80,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				s := open(b)()
-				service := codes.New(codes.Config{Store: s, Sealer: sealer(b)})
+				service := registry.New(registry.Config{Store: s, Sealer: sealer(b)})
 				fill(b, s, service, 1000)
 				var one float64
 				for i, clients := range []int{1, 8, 64} {
@@ -112,7 +112,7 @@ func BenchmarkManyTokens(b *testing.B) {
 		var rates []float64
 		for _, n := range []int{1000, 1000000} {
 			s := storetest.SQLite(b)()
-			service := codes.New(codes.Config{Store: s, Sealer: sealer(b)})
+			service := registry.New(registry.Config{Store: s, Sealer: sealer(b)})
 			began := time.Now()
 			fill(b, s, service, n)
 			b.ReportMetric(time.Since(began).Seconds(), fmt.Sprintf("s-to-fill-%d", n))
@@ -126,12 +126,12 @@ func BenchmarkManyTokens(b *testing.B) {
 func BenchmarkImport(b *testing.B) {
 	for name, open := range map[string]func(testing.TB) func() store.Store{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		b.Run(name, func(b *testing.B) {
-			seeds := make([]codes.Seed, 100000)
+			seeds := make([]registry.Seed, 100000)
 			for i := range seeds {
-				seeds[i] = codes.Seed{Serial: fmt.Sprintf("T%07d", i), Params: otp.Parameters{Kind: otp.TOTP}, Secret: seedOf(i)}
+				seeds[i] = registry.Seed{Serial: fmt.Sprintf("T%07d", i), Params: otp.Parameters{Kind: otp.TOTP}, Secret: seedOf(i)}
 			}
 			for b.Loop() {
-				service := codes.New(codes.Config{Store: open(b)(), Sealer: sealer(b)})
+				service := registry.New(registry.Config{Store: open(b)(), Sealer: sealer(b)})
 				if _, err := service.Import(b.Context(), seeds, false); err != nil {
 					b.Fatal(err)
 				}

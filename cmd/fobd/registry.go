@@ -11,16 +11,16 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/fobd/fobd/daemon/codes"
 	"github.com/fobd/fobd/daemon/config"
+	"github.com/fobd/fobd/daemon/registry"
 	"github.com/fobd/fobd/daemon/store"
 )
 
 // credentialName is what the key is called among systemd's credentials (systemd.exec(5)).
 const credentialName = "fobd-tokens-key"
 
-// openCodes opens the store of the tokens for one-time codes that the configuration wants; nil is none.
-func openCodes(ctx context.Context, cfg *config.Config, log *slog.Logger) (*codes.Service, func() error, error) {
+// openRegistry opens the store of the tokens for one-time codes that the configuration wants; nil is none.
+func openRegistry(ctx context.Context, cfg *config.Config, log *slog.Logger) (*registry.Service, func() error, error) {
 	nothing := func() error { return nil }
 	c := cfg.Tokens
 	if !c.Enabled || c.Database == "" && cfg.StateDir == "" {
@@ -53,7 +53,7 @@ func openCodes(ctx context.Context, cfg *config.Config, log *slog.Logger) (*code
 	if err != nil {
 		return nil, nothing, fmt.Errorf("tokens: %w", err)
 	}
-	return codes.New(codes.Config{Store: s, Sealer: sealer, Log: log}), s.Close, nil
+	return registry.New(registry.Config{Store: s, Sealer: sealer, Log: log}), s.Close, nil
 }
 
 func isPostgres(database string) bool {
@@ -68,7 +68,7 @@ func sqlitePath(database, stateDir string) string {
 }
 
 // openSealer reads the key file: two keys, one for fingerprints and one to seal with. It is made if it is not there.
-func openSealer(file string) (*codes.Sealer, error) {
+func openSealer(file string) (*registry.Sealer, error) {
 	key, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err = makeKeyFile(file)
@@ -78,19 +78,19 @@ func openSealer(file string) (*codes.Sealer, error) {
 	}
 	defer clear(key)
 	// More keys behind the first two open what was sealed before.
-	if len(key) < 2*codes.KeySize || len(key)%codes.KeySize != 0 {
-		return nil, fmt.Errorf("tokens: key file %s: %d bytes, want %d or more of %d each; bring it back from its copy", file, len(key), 2*codes.KeySize, codes.KeySize)
+	if len(key) < 2*registry.KeySize || len(key)%registry.KeySize != 0 {
+		return nil, fmt.Errorf("tokens: key file %s: %d bytes, want %d or more of %d each; bring it back from its copy", file, len(key), 2*registry.KeySize, registry.KeySize)
 	}
 	var keys [][]byte
-	for at := codes.KeySize; at < len(key); at += codes.KeySize {
-		keys = append(keys, key[at:at+codes.KeySize])
+	for at := registry.KeySize; at < len(key); at += registry.KeySize {
+		keys = append(keys, key[at:at+registry.KeySize])
 	}
-	return codes.NewSealer(key[:codes.KeySize], keys...)
+	return registry.NewSealer(key[:registry.KeySize], keys...)
 }
 
 // makeKeyFile writes a new key, whole or not at all.
 func makeKeyFile(file string) ([]byte, error) {
-	key := make([]byte, 2*codes.KeySize)
+	key := make([]byte, 2*registry.KeySize)
 	_, _ = rand.Read(key) // never fails
 	f, err := os.CreateTemp(filepath.Dir(file), ".tokens.key-*")
 	if err != nil {

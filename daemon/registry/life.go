@@ -1,4 +1,4 @@
-package codes
+package registry
 
 import (
 	"context"
@@ -45,10 +45,10 @@ type Line struct {
 }
 
 // ErrImport says that nothing was imported, for what the lines say.
-var ErrImport = errors.New("codes: nothing was imported: a file is taken whole or not at all")
+var ErrImport = errors.New("registry: nothing was imported: a file is taken whole or not at all")
 
 // errDry undoes an import that was only tried.
-var errDry = errors.New("codes: only tried")
+var errDry = errors.New("registry: only tried")
 
 // Import adds tokens: all, or with an [ErrImport] none. There is a line for each. With dry it adds none in any case.
 func (s *Service) Import(ctx context.Context, seeds []Seed, dry bool) (lines []Line, err error) {
@@ -333,7 +333,7 @@ const maxRecovery = 32
 
 func (s *Service) newRecovery(tx store.Tx, user string, n int, expires time.Time) ([]string, error) {
 	if n < 0 || n > maxRecovery {
-		return nil, fmt.Errorf("codes: %d recovery codes, want at most %d", n, maxRecovery)
+		return nil, fmt.Errorf("registry: %d recovery codes, want at most %d", n, maxRecovery)
 	}
 	if err := tx.RemoveRecoveryCodes(user); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package codes
+package registry
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ const (
 
 // ErrSeal says that something sealed cannot be opened: it is damaged, stands in another place, or was sealed with
 // a key that is not there.
-var ErrSeal = errors.New("codes: a sealed secret cannot be opened")
+var ErrSeal = errors.New("registry: a sealed secret cannot be opened")
 
 // Sealer seals secrets. Its methods may be called from several goroutines.
 type Sealer struct {
@@ -43,22 +43,22 @@ type sealKey struct {
 // are replaced. All are [KeySize] bytes long.
 func NewSealer(print []byte, keys ...[]byte) (*Sealer, error) {
 	if len(keys) == 0 {
-		return nil, errors.New("codes: no key to seal with")
+		return nil, errors.New("registry: no key to seal with")
 	}
 	s := &Sealer{print: bytes.Clone(print)}
 	for _, key := range append([][]byte{print}, keys...) {
 		if len(key) != KeySize {
-			return nil, fmt.Errorf("codes: a key of %d bytes, want %d", len(key), KeySize)
+			return nil, fmt.Errorf("registry: a key of %d bytes, want %d", len(key), KeySize)
 		}
 	}
 	for _, key := range keys {
 		aead, err := chacha20poly1305.NewX(key)
 		if err != nil {
-			return nil, fmt.Errorf("codes: %w", err)
+			return nil, fmt.Errorf("registry: %w", err)
 		}
 		name, err := hkdf.Key(sha256.New, key, nil, "fobd seal key name", nameSize)
 		if err != nil {
-			return nil, fmt.Errorf("codes: %w", err)
+			return nil, fmt.Errorf("registry: %w", err)
 		}
 		s.keys = append(s.keys, sealKey{name, aead})
 	}

@@ -1,9 +1,9 @@
-// Package codes checks the one-time codes of people's tokens, which lie in a [store.Store]: it enrols tokens by two codes in a
+// Package registry checks the one-time codes of people's tokens, which lie in a [store.Store]: it enrols tokens by two codes in a
 // row, takes a code once, learns how a clock drifts, slows down who guesses, and follows a token from import to retirement.
 //
 // What says yes is an update of the store that is durable before the answer: a code is taken once, over restarts
 // and by several daemons on one database.
-package codes
+package registry
 
 import (
 	"context"
@@ -98,11 +98,11 @@ func New(cfg Config) *Service {
 var (
 	// ErrWrong is the one answer about a code that is not accepted: wrong, used before, too many wrong ones, a token that is not
 	// active, a user who is not there. [Outcome] says which, for the audit log.
-	ErrWrong = errors.New("codes: the code is not accepted; wait for the next one, and after several wrong ones a while longer")
+	ErrWrong = errors.New("registry: the code is not accepted; wait for the next one, and after several wrong ones a while longer")
 	// ErrState says that a token is in a state in which this cannot be done.
-	ErrState = errors.New("codes: not in this state")
+	ErrState = errors.New("registry: not in this state")
 	// ErrTooMany says that a person has as many tokens as may be.
-	ErrTooMany = errors.New("codes: too many tokens")
+	ErrTooMany = errors.New("registry: too many tokens")
 )
 
 // Outcome is what became of a code.
@@ -198,7 +198,7 @@ func (s *Service) Verify(ctx context.Context, user, code string) (result Result,
 		return err
 	})
 	if err != nil {
-		return Result{}, fmt.Errorf("codes: nothing was accepted: %w", err)
+		return Result{}, fmt.Errorf("registry: nothing was accepted: %w", err)
 	}
 	if result.Outcome != Accepted {
 		return result, ErrWrong

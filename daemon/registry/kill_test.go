@@ -1,6 +1,6 @@
 //go:build soak
 
-package codes_test
+package registry_test
 
 import (
 	"bufio"
@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fobd/fobd/daemon/codes"
 	"github.com/fobd/fobd/daemon/internal/storetest"
+	"github.com/fobd/fobd/daemon/registry"
 	"github.com/fobd/fobd/daemon/store"
 	"github.com/fobd/fobd/tokens/otp"
 )
@@ -37,7 +37,7 @@ func TestWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := codes.New(codes.Config{Store: s, Sealer: sealer(t)})
+	service := registry.New(registry.Config{Store: s, Sealer: sealer(t)})
 	var wg sync.WaitGroup
 	for i := range killTokens {
 		wg.Go(func() {
@@ -62,7 +62,7 @@ func TestWorker(t *testing.T) {
 				switch _, err := service.Verify(t.Context(), user, k.Code(next)); {
 				case err == nil:
 					fmt.Printf("accepted %s %d\n", user, next)
-				case !errors.Is(err, codes.ErrWrong):
+				case !errors.Is(err, registry.ErrWrong):
 					fmt.Printf("error %v\n", err)
 					return
 				}
@@ -72,9 +72,9 @@ func TestWorker(t *testing.T) {
 	wg.Go(func() {
 		for n := 0; ; n++ {
 			batch := fmt.Sprintf("%d-%d", os.Getpid(), n)
-			var seeds []codes.Seed
+			var seeds []registry.Seed
 			for i := range killBatch {
-				seeds = append(seeds, codes.Seed{Serial: fmt.Sprintf("B%s-%03d", batch, i), Params: otp.Parameters{Kind: otp.TOTP}, Secret: seedOf(i)})
+				seeds = append(seeds, registry.Seed{Serial: fmt.Sprintf("B%s-%03d", batch, i), Params: otp.Parameters{Kind: otp.TOTP}, Secret: seedOf(i)})
 			}
 			if _, err := service.Import(t.Context(), seeds, false); err != nil {
 				fmt.Printf("error %v\n", err)
@@ -96,7 +96,7 @@ func TestKill(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fill(t, s, codes.New(codes.Config{Store: s, Sealer: sealer(t)}), killTokens)
+			fill(t, s, registry.New(registry.Config{Store: s, Sealer: sealer(t)}), killTokens)
 			s.Close()
 			random := rand.New(rand.NewPCG(1, 2))
 			accepted := map[string]int{}
