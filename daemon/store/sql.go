@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,7 +97,7 @@ func (t *transaction) query(scan func(*sql.Rows) error, query string, args ...an
 }
 
 const tokenColumns = `serial, manufacturer, model, issuer, kind, hash, digits, period, epoch, suite, seed, fingerprint, state, owner,
-	next, drift, failures, locked_until, last_used, starts, expires, imported, changed`
+	next, drift, failures, locked_until, last_used, starts, expires, imported, changed, credential`
 
 // Token implements [Tx].
 func (t *transaction) Token(serial string) (*Token, error) {
@@ -145,13 +146,19 @@ func (t *transaction) tokens(rest string, args ...any) (list []*Token, err error
 	err = t.query(func(rows *sql.Rows) error {
 		var (
 			k                                                           Token
-			kind, hash, state                                           string
+			kind, hash, state, credential                               string
 			owner                                                       sql.NullString
 			next, lockedUntil, lastUsed, starts, expires, imported, chd int64
 		)
 		if err := rows.Scan(&k.Serial, &k.Manufacturer, &k.Model, &k.Issuer, &kind, &hash, &k.Params.Digits, &k.Params.Period, &k.Params.Epoch, &k.Params.Suite,
-			&k.Seed, &k.Fingerprint, &state, &owner, &next, &k.Drift, &k.Failures, &lockedUntil, &lastUsed, &starts, &expires, &imported, &chd); err != nil {
+			&k.Seed, &k.Fingerprint, &state, &owner, &next, &k.Drift, &k.Failures, &lockedUntil, &lastUsed, &starts, &expires, &imported, &chd, &credential); err != nil {
 			return err
+		}
+		if credential != "" {
+			k.Credential = new(Credential)
+			if err := json.Unmarshal([]byte(credential), k.Credential); err != nil {
+				return fmt.Errorf("credential of %s: %w", k.Serial, err)
+			}
 		}
 		k.Params.Kind, k.Params.Hash, k.State, k.Owner, k.Next = otp.Kind(kind), otp.Hash(hash), State(state), owner.String, uint64(next)
 		k.LockedUntil, k.LastUsed, k.Starts = fromMillis(lockedUntil), fromMillis(lastUsed), fromMillis(starts)
@@ -162,19 +169,88 @@ func (t *transaction) tokens(rest string, args ...any) (list []*Token, err error
 	return list, err
 }
 
-// AddToken implements [Tx].
-func (t *transaction) AddToken(k *Token) error {
-	if err := checkToken(k); err != nil {
+// Alike implements [Tx].
+func (t *transaction) Alike(serials []string, fingerprints [][]byte) (list []*Token, err error) {
+	// By one column at a time, so that its index is used.
+	for column, values := range map[string][]any{"serial": anys(serials), "fingerprint": anys(fingerprints)} {
+		err := pieces(len(values), func(from, to int) error {
+			found, err := t.tokens("WHERE "+column+" IN ("+marks(to-from)+")"+t.lock, values[from:to]...)
+			list = append(list, found...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func anys[T any](list []T) []any {
+	values := make([]any, len(list))
+	for i, v := range list {
+		values[i] = v
+	}
+	return values
+}
+
+// marks are n parameters.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// columns is how many tokenColumns are.
+const columns = 24
+
+// maxPiece is how many rows go into a statement: SQLite takes 32,766 parameters, PostgreSQL 65,535.
+const maxPiece = 1024
+
+// pieces cuts n rows into pieces of few different sizes, powers of two, so that few statements are prepared.
+func pieces(n int, do func(from, to int) error) error {
+	for from, size := 0, maxPiece; from < n; {
+		for size > n-from {
+			size /= 2
+		}
+		if err := do(from, from+size); err != nil {
+			return err
+		}
+		from += size
+	}
+	return nil
+}
+
+// AddTokens implements [Tx].
+func (t *transaction) AddTokens(tokens ...*Token) error {
+	return pieces(len(tokens), func(from, to int) error {
+		args := make([]any, 0, (to-from)*columns)
+		for _, k := range tokens[from:to] {
+			if err := checkToken(k); err != nil {
+				return err
+			}
+			credential := ""
+			if k.Credential != nil {
+				data, err := json.Marshal(k.Credential)
+				if err != nil {
+					return fmt.Errorf("store: %w", err)
+				}
+				credential = string(data)
+			}
+			args = append(args, k.Serial, k.Manufacturer, k.Model, k.Issuer, string(k.Params.Kind), string(k.Params.Hash), k.Params.Digits, k.Params.Period,
+				k.Params.Epoch, k.Params.Suite, orEmpty(k.Seed), k.Fingerprint, string(k.State), orNull(k.Owner), int64(k.Next), k.Drift, k.Failures,
+				millis(k.LockedUntil), millis(k.LastUsed), millis(k.Starts), millis(k.Expires), millis(k.Imported), millis(k.Changed), credential)
+		}
+		row := "(" + marks(columns) + ")"
+		n, err := t.exec("INSERT INTO tokens ("+tokenColumns+") VALUES "+row+strings.Repeat(", "+row, to-from-1)+" ON CONFLICT (serial) DO NOTHING", args...)
+		if err == nil && n != int64(to-from) {
+			return fmt.Errorf("%w: token %s, or one of %d that were added with it", ErrExists, tokens[from].Serial, to-from-1)
+		}
 		return err
+	})
+}
+
+// orEmpty is for columns that are not null.
+func orEmpty(b []byte) []byte {
+	if b == nil {
+		return []byte{}
 	}
-	n, err := t.exec("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING",
-		k.Serial, k.Manufacturer, k.Model, k.Issuer, string(k.Params.Kind), string(k.Params.Hash), k.Params.Digits, k.Params.Period, k.Params.Epoch, k.Params.Suite,
-		k.Seed, k.Fingerprint, string(k.State), orNull(k.Owner), int64(k.Next), k.Drift, k.Failures, millis(k.LockedUntil), millis(k.LastUsed),
-		millis(k.Starts), millis(k.Expires), millis(k.Imported), millis(k.Changed))
-	if err == nil && n == 0 {
-		return fmt.Errorf("%w: token %s", ErrExists, k.Serial)
-	}
-	return err
+	return b
 }
 
 // SaveToken implements [Tx]. The condition on next is what keeps a counter from going back, whatever its caller
@@ -185,7 +261,7 @@ func (t *transaction) SaveToken(k *Token) error {
 	}
 	n, err := t.exec(`UPDATE tokens SET manufacturer = ?, model = ?, issuer = ?, seed = ?, fingerprint = ?, state = ?, owner = ?, next = ?, drift = ?, failures = ?,
 		locked_until = ?, last_used = ?, starts = ?, expires = ?, changed = ? WHERE serial = ? AND next <= ?`,
-		k.Manufacturer, k.Model, k.Issuer, k.Seed, k.Fingerprint, string(k.State), orNull(k.Owner), int64(k.Next), k.Drift, k.Failures,
+		k.Manufacturer, k.Model, k.Issuer, orEmpty(k.Seed), k.Fingerprint, string(k.State), orNull(k.Owner), int64(k.Next), k.Drift, k.Failures,
 		millis(k.LockedUntil), millis(k.LastUsed), millis(k.Starts), millis(k.Expires), millis(k.Changed), k.Serial, int64(k.Next))
 	if err != nil || n == 1 {
 		return err
@@ -271,7 +347,7 @@ func (t *transaction) RecoveryCodes(owner string) (list []*RecoveryCode, err err
 		c.Expires, c.Used = fromMillis(expires), fromMillis(used)
 		list = append(list, &c)
 		return nil
-	}, "SELECT owner, hash, expires, used FROM recovery_codes WHERE owner = ? ORDER BY hash"+t.lock, owner)
+	}, "SELECT owner, hash, expires, used FROM recovery_codes WHERE owner = ? OR ? = '' ORDER BY owner, hash"+t.lock, owner, owner)
 	return list, err
 }
 
@@ -285,6 +361,34 @@ func (t *transaction) SaveRecoveryCode(c *RecoveryCode) error {
 // RemoveRecoveryCodes implements [Tx].
 func (t *transaction) RemoveRecoveryCodes(owner string) error {
 	_, err := t.exec("DELETE FROM recovery_codes WHERE owner = ?", owner)
+	return err
+}
+
+// SigningKeys implements [Tx].
+func (t *transaction) SigningKeys() (list []*SigningKey, err error) {
+	err = t.query(func(rows *sql.Rows) error {
+		var k SigningKey
+		var created int64
+		if err := rows.Scan(&k.ID, &k.Private, &created); err != nil {
+			return err
+		}
+		k.Created = fromMillis(created)
+		list = append(list, &k)
+		return nil
+	}, "SELECT id, private, created FROM signing_keys ORDER BY created DESC, id"+t.lock)
+	return list, err
+}
+
+// SaveSigningKey implements [Tx].
+func (t *transaction) SaveSigningKey(k *SigningKey) error {
+	_, err := t.exec(`INSERT INTO signing_keys (id, private, created) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET private = excluded.private`, k.ID, k.Private, millis(k.Created))
+	return err
+}
+
+// RemoveSigningKey implements [Tx].
+func (t *transaction) RemoveSigningKey(id string) error {
+	_, err := t.exec("DELETE FROM signing_keys WHERE id = ?", id)
 	return err
 }
 

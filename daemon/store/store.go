@@ -28,45 +28,79 @@ const (
 	Retired  State = "retired"
 )
 
-// Token is a token for one-time codes.
+// FIDO is the kind of a security key, which has a [Credential] where the others have a seed.
+const FIDO otp.Kind = "fido"
+
+// Token is a token for one-time codes, or a security key.
 type Token struct {
 	// Serial is unique.
-	Serial                      string
-	Manufacturer, Model, Issuer string
-	Params                      otp.Parameters
-	// Seed is sealed; Fingerprint is a keyed hash of it, by which the same seed is known again.
-	Seed, Fingerprint []byte
-	State             State
+	Serial       string         `json:"serial"`
+	Manufacturer string         `json:"manufacturer,omitempty"`
+	Model        string         `json:"model,omitempty"`
+	Issuer       string         `json:"issuer,omitempty"`
+	Params       otp.Parameters `json:"params"`
+	// Seed is sealed; Fingerprint is a keyed hash of it, by which the same seed is known again. A security
+	// key has no seed, and the fingerprint of its credential's ID.
+	Seed        []byte      `json:"seed,omitempty"`
+	Fingerprint []byte      `json:"fingerprint"`
+	Credential  *Credential `json:"credential,omitempty"`
+	State       State       `json:"state"`
 	// Owner is a user's name, empty for nobody.
-	Owner string
-	// Next is the first counter or time step that may still be accepted: it never goes back.
-	Next uint64
+	Owner string `json:"owner,omitempty"`
+	// Next is the first counter or time step that may still be accepted: it never goes back. Of a security key it is
+	// the signature counter.
+	Next uint64 `json:"next,omitempty"`
 	// Drift is how many steps the token's clock is ahead.
-	Drift int64
+	Drift int64 `json:"drift,omitempty"`
 	// Failures are the wrong codes since the last right one.
-	Failures    int
-	LockedUntil time.Time
-	LastUsed    time.Time
+	Failures    int       `json:"failures,omitempty"`
+	LockedUntil time.Time `json:"lockedUntil,omitzero"`
+	LastUsed    time.Time `json:"lastUsed,omitzero"`
 	// Starts and Expires bound when it is accepted; zero for no bound.
-	Starts, Expires   time.Time
-	Imported, Changed time.Time
+	Starts   time.Time `json:"starts,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"`
+	Imported time.Time `json:"imported"`
+	Changed  time.Time `json:"changed"`
+}
+
+// Credential is what a security key registered (WebAuthn Level 3, section 4, credential record).
+type Credential struct {
+	ID         []byte `json:"id"`
+	PublicKey  []byte `json:"publicKey"` // COSE_Key
+	UserHandle []byte `json:"userHandle"`
+	RPID       string `json:"rpId"`
+	AAGUID     string `json:"aaguid,omitempty"` // as a UUID, empty for keys that only speak U2F
+	// Firmware is what the key said of itself, 0 if nothing.
+	Firmware uint64 `json:"firmware,omitempty"`
+	// Attestation is the type that was verified, and Format the format of its statement.
+	Attestation    string `json:"attestation,omitempty"`
+	Format         string `json:"format,omitempty"`
+	BackupEligible bool   `json:"backupEligible,omitempty"`
+	Emulated       bool   `json:"emulated,omitempty"`
 }
 
 // User is a person whose tokens are known.
 type User struct {
-	Name        string
-	Failures    int
-	LockedUntil time.Time
-	LastUsed    time.Time
-	Created     time.Time
+	Name        string    `json:"name"`
+	Failures    int       `json:"failures,omitempty"`
+	LockedUntil time.Time `json:"lockedUntil,omitzero"`
+	LastUsed    time.Time `json:"lastUsed,omitzero"`
+	Created     time.Time `json:"created"`
 }
 
 // RecoveryCode is one that stands in for a token that is lost, once.
 type RecoveryCode struct {
-	Owner   string
-	Hash    []byte
-	Expires time.Time
-	Used    time.Time // zero: not yet
+	Owner   string    `json:"owner"`
+	Hash    []byte    `json:"hash"`
+	Expires time.Time `json:"expires"`
+	Used    time.Time `json:"used,omitzero"` // zero: not yet
+}
+
+// SigningKey signs statements about people. Private is sealed.
+type SigningKey struct {
+	ID      string    `json:"id"`
+	Private []byte    `json:"private"`
+	Created time.Time `json:"created"`
 }
 
 // Filter says which tokens are meant; zero members do not limit.
@@ -94,8 +128,10 @@ type Tx interface {
 	Token(serial string) (*Token, error)
 	// Tokens gives tokens in the order of their serials.
 	Tokens(f Filter) ([]*Token, error)
-	// AddToken adds a token, or fails with [ErrExists].
-	AddToken(t *Token) error
+	// Alike gives the tokens that have one of the serials or one of the fingerprints.
+	Alike(serials []string, fingerprints [][]byte) ([]*Token, error)
+	// AddTokens adds tokens: all, or fails with [ErrExists].
+	AddTokens(tokens ...*Token) error
 	// SaveToken changes a token. It fails with [ErrBackwards], and changes nothing, if Next is
 	// lower than in the store.
 	SaveToken(t *Token) error
@@ -107,12 +143,18 @@ type Tx interface {
 	SaveUser(u *User) error
 	// RemoveUser removes a user who has no tokens, with the recovery codes.
 	RemoveUser(name string) error
-	// RecoveryCodes gives those of a user.
+	// RecoveryCodes gives those of a user, or of all if owner is empty.
 	RecoveryCodes(owner string) ([]*RecoveryCode, error)
 	// SaveRecoveryCode adds or changes one.
 	SaveRecoveryCode(c *RecoveryCode) error
 	// RemoveRecoveryCodes removes those of a user.
 	RemoveRecoveryCodes(owner string) error
+	// SigningKeys gives all, the newest first.
+	SigningKeys() ([]*SigningKey, error)
+	// SaveSigningKey adds one, or changes what is sealed.
+	SaveSigningKey(k *SigningKey) error
+	// RemoveSigningKey removes one.
+	RemoveSigningKey(id string) error
 }
 
 // Store keeps them. Its methods may be called from several goroutines.

@@ -55,7 +55,7 @@ func TestTokensAreKept(t *testing.T) {
 		want.Owner, want.State = "alice", store.Active
 		want.Starts, want.Expires, want.LastUsed, want.LockedUntil = time.UnixMilli(1), time.UnixMilli(2), time.UnixMilli(3), time.UnixMilli(4)
 		update(t, s, func(tx store.Tx) error {
-			return errors.Join(tx.SaveUser(&store.User{Name: "alice", Created: time.UnixMilli(5)}), tx.AddToken(want), tx.AddToken(token("B-2")))
+			return errors.Join(tx.SaveUser(&store.User{Name: "alice", Created: time.UnixMilli(5)}), tx.AddTokens(want), tx.AddTokens(token("B-2")))
 		})
 		s.Close()
 		s = open()
@@ -103,7 +103,7 @@ func TestTokensAreKept(t *testing.T) {
 func TestCountersGoForward(t *testing.T) {
 	both(t, func(t *testing.T, open func() store.Store) {
 		s := open()
-		update(t, s, func(tx store.Tx) error { return tx.AddToken(token("A")) })
+		update(t, s, func(tx store.Tx) error { return tx.AddTokens(token("A")) })
 		save := func(next uint64) error {
 			return s.Update(t.Context(), func(tx store.Tx) error {
 				k := token("A")
@@ -123,7 +123,7 @@ func TestCountersGoForward(t *testing.T) {
 		if got := get(t, s, "A").Next; got != 9 {
 			t.Errorf("the counter is %d", got)
 		}
-		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.AddToken(token("A")) }); !errors.Is(err, store.ErrExists) {
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.AddTokens(token("A")) }); !errors.Is(err, store.ErrExists) {
 			t.Errorf("twice: got %v", err)
 		}
 		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.SaveToken(token("none")) }); !errors.Is(err, store.ErrNotFound) {
@@ -141,10 +141,10 @@ func TestUpdatesAreWhole(t *testing.T) {
 		for n := range 64 {
 			wg.Go(func() {
 				err := s.Update(t.Context(), func(tx store.Tx) error {
-					if err := tx.AddToken(token(fmt.Sprintf("a%02d", n))); err != nil {
+					if err := tx.AddTokens(token(fmt.Sprintf("a%02d", n))); err != nil {
 						return err
 					}
-					if err := tx.AddToken(token(fmt.Sprintf("b%02d", n))); err != nil {
+					if err := tx.AddTokens(token(fmt.Sprintf("b%02d", n))); err != nil {
 						return err
 					}
 					if n%3 == 0 {
@@ -175,7 +175,7 @@ func TestUpdatesAreWhole(t *testing.T) {
 func TestOneOfManyMovesACounter(t *testing.T) {
 	both(t, func(t *testing.T, open func() store.Store) {
 		stores := []store.Store{open(), open()}
-		update(t, stores[0], func(tx store.Tx) error { return tx.AddToken(token("A")) })
+		update(t, stores[0], func(tx store.Tx) error { return tx.AddTokens(token("A")) })
 		for round := range uint64(5) {
 			var moved atomic.Int64
 			var wg sync.WaitGroup
@@ -215,7 +215,7 @@ func TestUsersAndRecoveryCodes(t *testing.T) {
 			k := token("A")
 			k.Owner = "bob"
 			return errors.Join(tx.SaveUser(&store.User{Name: "bob", Created: time.UnixMilli(1)}), tx.SaveUser(&store.User{Name: "alice", Created: time.UnixMilli(2)}),
-				tx.AddToken(k), tx.SaveRecoveryCode(&store.RecoveryCode{Owner: "alice", Hash: []byte{1}, Expires: time.UnixMilli(9)}))
+				tx.AddTokens(k), tx.SaveRecoveryCode(&store.RecoveryCode{Owner: "alice", Hash: []byte{1}, Expires: time.UnixMilli(9)}))
 		})
 		update(t, s, func(tx store.Tx) error {
 			u, err := tx.User("alice")
@@ -273,7 +273,7 @@ func TestSQLiteFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	update(t, s, func(tx store.Tx) error { return tx.AddToken(token("A")) })
+	update(t, s, func(tx store.Tx) error { return tx.AddTokens(token("A")) })
 	files, _ := filepath.Glob(path + "*")
 	for _, f := range files {
 		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
