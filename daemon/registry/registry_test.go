@@ -514,16 +514,11 @@ func TestSealKeysAreMissing(t *testing.T) {
 		l.enroll("alice", d)
 		l.enroll("alice", e)
 		if err := l.store.Update(t.Context(), func(tx store.Tx) error {
-			k, err := tx.Token("A")
-			if err != nil {
-				return err
-			}
 			other, err := tx.Token("B")
 			if err != nil {
 				return err
 			}
-			k.Seed = other.Seed // taken from another place
-			return tx.SaveToken(k)
+			return tx.Reseal("A", other.Seed) // taken from another place
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -259,9 +259,8 @@ func (t *transaction) SaveToken(k *Token) error {
 	if err := checkToken(k); err != nil {
 		return err
 	}
-	n, err := t.exec(`UPDATE tokens SET manufacturer = ?, model = ?, issuer = ?, seed = ?, fingerprint = ?, state = ?, owner = ?, next = ?, drift = ?, failures = ?,
-		locked_until = ?, last_used = ?, starts = ?, expires = ?, changed = ? WHERE serial = ? AND next <= ?`,
-		k.Manufacturer, k.Model, k.Issuer, orEmpty(k.Seed), k.Fingerprint, string(k.State), orNull(k.Owner), int64(k.Next), k.Drift, k.Failures,
+	n, err := t.exec(`UPDATE tokens SET state = ?, owner = ?, next = ?, drift = ?, failures = ?, locked_until = ?, last_used = ?, starts = ?, expires = ?, changed = ?
+		WHERE serial = ? AND next <= ?`, string(k.State), orNull(k.Owner), int64(k.Next), k.Drift, k.Failures,
 		millis(k.LockedUntil), millis(k.LastUsed), millis(k.Starts), millis(k.Expires), millis(k.Changed), k.Serial, int64(k.Next))
 	if err != nil || n == 1 {
 		return err
@@ -270,6 +269,15 @@ func (t *transaction) SaveToken(k *Token) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s", ErrBackwards, k.Serial)
+}
+
+// Reseal implements [Tx].
+func (t *transaction) Reseal(serial string, seed []byte) error {
+	n, err := t.exec("UPDATE tokens SET seed = ? WHERE serial = ?", orEmpty(seed), serial)
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
 }
 
 func orNull(s string) any {

@@ -132,9 +132,11 @@ type Tx interface {
 	Alike(serials []string, fingerprints [][]byte) ([]*Token, error)
 	// AddTokens adds tokens: all, or fails with [ErrExists].
 	AddTokens(tokens ...*Token) error
-	// SaveToken changes a token. It fails with [ErrBackwards], and changes nothing, if Next is
-	// lower than in the store.
+	// SaveToken changes a token's life: its state, owner, counter, drift, failures and times. It fails with
+	// [ErrBackwards], and changes nothing, if Next is lower than in the store.
 	SaveToken(t *Token) error
+	// Reseal replaces a token's sealed seed by the same one, sealed with another key.
+	Reseal(serial string, seed []byte) error
 	// User gives a user, or [ErrNotFound].
 	User(name string) (*User, error)
 	// Users gives all, by name.
