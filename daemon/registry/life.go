@@ -56,6 +56,15 @@ func (s *Service) assign(tx store.Tx, k *store.Token, user string, now time.Time
 	} else if err != nil {
 		return err
 	}
+	if err := s.room(tx, user); err != nil {
+		return err
+	}
+	k.Owner, k.State = user, store.Assigned
+	return nil
+}
+
+// room fails when a user can have no more.
+func (s *Service) room(tx store.Tx, user string) error {
 	all, err := tx.Tokens(store.Filter{Owner: user})
 	if err != nil {
 		return err
@@ -69,7 +78,6 @@ func (s *Service) assign(tx store.Tx, k *store.Token, user string, now time.Time
 	if n >= s.cfg.Limits.Tokens {
 		return fmt.Errorf("%w: %s has %d; retire one", ErrTooMany, user, n)
 	}
-	k.Owner, k.State = user, store.Assigned
 	return nil
 }
 
@@ -110,8 +118,8 @@ func (s *Service) two(ctx context.Context, serial, code1, code2 string, may func
 			result = Result{Outcome: Throttled, Serial: serial, Until: k.LockedUntil}
 			return nil
 		}
-		if k.Params.Kind == otp.OCRA {
-			return fmt.Errorf("%w: token %s answers challenges", ErrState, serial)
+		if !HasCodes(k) {
+			return fmt.Errorf("%w: %s shows no codes in a row: %s", ErrState, serial, k.Params.Kind)
 		}
 		key, err := s.open(k)
 		if err != nil {
@@ -302,7 +310,7 @@ func (s *Service) Find(ctx context.Context, code string) (serials []string, err 
 		now := s.cfg.Now()
 		for _, k := range list {
 			after = k.Serial
-			if k.State == store.Retired || k.Params.Kind == otp.OCRA {
+			if k.State == store.Retired || !HasCodes(k) {
 				continue
 			}
 			_, ok, err := s.shows(k, code, now)

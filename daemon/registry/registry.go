@@ -1,5 +1,6 @@
-// Package registry checks the one-time codes of people's tokens, which lie in a [store.Store]: it enrols tokens by two codes in a
-// row, takes a code once, learns how a clock drifts, slows down who guesses, and follows a token from import to retirement.
+// Package registry knows people, their tokens for one-time codes and their security keys, which lie in a [store.Store]. It checks
+// codes: it enrols tokens by two codes in a row, takes a code once, learns how a clock drifts, slows down who guesses, and follows
+// a token from import to retirement.
 //
 // What says yes is an update of the store that is durable before the answer: a code is taken once, over restarts
 // and by several daemons on one database.
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/fobd/fobd/daemon/store"
@@ -80,6 +82,9 @@ type Config struct {
 // Service checks codes. Its methods may be called from several goroutines.
 type Service struct {
 	cfg Config
+
+	mu         sync.Mutex // guards challenges
+	challenges map[string]challenge
 }
 
 // New returns a service.
@@ -91,7 +96,7 @@ func New(cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg}
+	return &Service{cfg: cfg, challenges: map[string]challenge{}}
 }
 
 // Errors of a service.
@@ -164,10 +169,7 @@ func (s *Service) open(k *store.Token) (*otp.Key, error) {
 }
 
 // accepts says whether a token's codes count now.
-func accepts(k *store.Token, now time.Time) bool {
-	return k.State == store.Active && k.Params.Kind != otp.OCRA && (k.Starts.IsZero() || !now.Before(k.Starts)) &&
-		(k.Expires.IsZero() || now.Before(k.Expires)) && !now.Before(k.LockedUntil)
-}
+func accepts(k *store.Token, now time.Time) bool { return HasCodes(k) && usable(k, now) }
 
 // take sets a token to what comes after an accepted code.
 func (s *Service) take(k *store.Token, at uint64, now time.Time) {
