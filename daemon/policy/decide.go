@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -165,8 +166,32 @@ func (s *Set) world(r Request) *world {
 		"now": types.NewDatetime(r.Time), "hour": types.Long(r.Time.Hour()), "weekday": types.Long((int(r.Time.Weekday())+6)%7 + 1),
 		"origin": types.String(r.Origin), "rp": types.NewEntityUID(typeRP, types.String(r.RPID)),
 	}
+	if r.Action == SecondFactor {
+		f := r.Factors
+		context["given"], context["enrolled"] = factorSet(f.Given), factorSet(f.Enrolled)
+		context["kinds"], context["keys"], context["codes"] = types.Long(f.kinds()), types.Long(f.Keys), types.Long(f.Codes)
+	}
 	w.request = cedar.Request{Principal: user, Action: action, Resource: resource, Context: types.NewRecord(context)}
 	return w
+}
+
+func factorSet(factors []Factor) types.Set {
+	values := make([]types.Value, len(factors))
+	for i, f := range factors {
+		values[i] = types.String(f)
+	}
+	return types.NewSet(values...)
+}
+
+// kinds is how many kinds of factors were given. A recovery code stands in for a code.
+func (f Factors) kinds() int {
+	n := 0
+	for _, g := range f.Given {
+		if g != FactorRecovery || !slices.Contains(f.Given, FactorCode) {
+			n++
+		}
+	}
+	return n
 }
 
 // maxKept bounds the decisions that are kept.
@@ -221,6 +246,15 @@ func keyOf(r Request) string {
 	b.Write([]byte{byte(a.UID), byte(a.UID >> 8), byte(a.UID >> 16), byte(a.UID >> 24), byte(r.Time.Hour()), byte(r.Time.Weekday())})
 	flags(a.Vouched, r.UserPresence, r.UserVerification, r.Session.Active, r.Session.Local, r.Session.Remote, r.Key != nil)
 	part(a.User, a.Groups, a.Program, a.App.Exe, a.App.Unit, a.App.Flatpak, a.App.Snap, a.Via, r.Action.Operation, string(r.Action.Scope), r.RPID, r.Origin)
+	if r.Action == SecondFactor {
+		for _, list := range [][]Factor{r.Factors.Given, r.Factors.Enrolled} {
+			for _, f := range list {
+				part(string(f))
+			}
+			part("")
+		}
+		part(strconv.Itoa(r.Factors.Keys), strconv.Itoa(r.Factors.Codes))
+	}
 	if r.Key != nil {
 		flags(r.Key.Emulated)
 		part(r.Key.ID, r.Key.Serial, r.Key.AAGUID)

@@ -19,8 +19,9 @@ const (
 	ScopeRead  Scope = "read"  // tells what is there
 	ScopeUse   Scope = "use"   // uses a key
 	ScopeAdmin Scope = "admin" // changes a key or the daemon
-	// ScopeOrigin is that of [ClaimOrigin] alone.
+	// ScopeOrigin is that of [ClaimOrigin] alone, and ScopeFactor that of [SecondFactor].
 	ScopeOrigin Scope = "origin"
+	ScopeFactor Scope = "factor"
 )
 
 // Action is what an actor wants to do.
@@ -31,6 +32,29 @@ type Action struct {
 
 // ClaimOrigin is to speak for a web site, as browsers do: it is decided on its own, after the operation.
 var ClaimOrigin = Action{"claim-origin", ScopeOrigin}
+
+// SecondFactor is to count as verified: whether what a person has shown is enough. Its actor is that person, through the program that
+// wants to know, and its request has [Factors].
+var SecondFactor = Action{"second-factor", ScopeFactor}
+
+// Factor is a kind of what a person can show.
+type Factor string
+
+// The factors.
+const (
+	FactorKey      Factor = "key"          // a touch of a security key
+	FactorVerified Factor = "verification" // and its PIN, or a finger on it
+	FactorCode     Factor = "code"         // a one-time code
+	FactorRecovery Factor = "recovery"     // a recovery code
+)
+
+// Factors are what a person has shown, and has.
+type Factors struct {
+	// Given are those shown, Enrolled those that the person could show.
+	Given, Enrolled []Factor
+	// Keys and Codes are how many security keys and tokens for codes the person has.
+	Keys, Codes int
+}
 
 // Key is the key that something is to be done with.
 type Key struct {
@@ -58,6 +82,8 @@ type Request struct {
 	UserPresence, UserVerification bool
 	// Session is the state of the actor's login session.
 	Session Session
+	// Factors belong to [SecondFactor].
+	Factors Factors
 	// Time is when it is decided, in local time.
 	Time time.Time
 }
@@ -126,8 +152,11 @@ func (e *DeniedError) Error() string {
 }
 
 func (e *DeniedError) what() string {
-	if e.Action == ClaimOrigin {
+	switch e.Action {
+	case ClaimOrigin:
 		return "speak for this site"
+	case SecondFactor:
+		return "count as verified"
 	}
 	return e.Action.Operation
 }
@@ -160,6 +189,12 @@ type Rules struct {
 
 // Decide implements [Decider].
 func (r Rules) Decide(q Request) Decision {
+	if q.Action == SecondFactor {
+		if len(q.Factors.Given) > 0 {
+			return Decision{Effect: Allow, Rules: []Rule{{ID: "one-factor", Effect: Allow}}}
+		}
+		return Decision{Effect: Deny}
+	}
 	if q.Actor.UID == 0 || q.Actor.UID == r.Owner || q.Actor.Vouched && q.Action.Scope == ScopeAdmin {
 		return Decision{Effect: Allow, Rules: owner}
 	}

@@ -12,11 +12,22 @@ import (
 //go:embed fobd.cedarschema
 var words string
 
+const factorWords = `	given: Set<String>,    // what the person has shown: "key", "verification" (its PIN, or a finger), "code", "recovery"
+	enrolled: Set<String>, // of these, what the person could show
+	kinds: Long, // how many of key, verification and code (or recovery) were shown
+	keys: Long,  // how many security keys the person has
+	codes: Long, // how many tokens for codes
+`
+
 // Schema is what rules can speak of, in Cedar's schema language: the file fobd.cedarschema, and an
 // action for each of actions.
 func Schema(actions []Action) string {
 	var b strings.Builder
 	b.WriteString(words)
+	// What "second-factor" is told: all of Context, and the factors.
+	_, rest, _ := strings.Cut(words, "type Context = {")
+	common, _, _ := strings.Cut(rest, "};")
+	fmt.Fprintf(&b, "type FactorContext = {%s%s};\n", common, factorWords)
 	for _, scope := range []Scope{ScopeRead, ScopeUse, ScopeAdmin} {
 		fmt.Fprintf(&b, "action %q;\n", string(scope))
 	}
@@ -24,6 +35,7 @@ func Schema(actions []Action) string {
 		fmt.Fprintf(&b, "action %q in [%q] appliesTo { principal: User, resource: [Key, Daemon], context: Context };\n", a.Operation, string(a.Scope))
 	}
 	fmt.Fprintf(&b, "action %q appliesTo { principal: User, resource: [Key, Daemon], context: Context };\n", ClaimOrigin.Operation)
+	fmt.Fprintf(&b, "action %q appliesTo { principal: User, resource: Daemon, context: FactorContext };\n", SecondFactor.Operation)
 	return b.String()
 }
 

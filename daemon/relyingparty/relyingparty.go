@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-webauthn/webauthn/metadata"
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -38,7 +39,7 @@ func (Verifier) Verify(_ context.Context, r *api.VerifyRequest) (*api.VerifyResu
 	case creation == request:
 		return nil, invalid("want either creationOptions or requestOptions")
 	case creation:
-		return registration(r)
+		return registration(r, nil)
 	case r.Registered == nil:
 		return nil, invalid("an assertion is checked against registered, which is missing")
 	}
@@ -78,7 +79,7 @@ type requestOptions struct {
 	Extensions       protocol.AuthenticationExtensions `json:"extensions"`
 }
 
-func registration(r *api.VerifyRequest) (*api.VerifyResult, error) {
+func registration(r *api.VerifyRequest, models metadata.Provider) (*api.VerifyResult, error) {
 	var o creationOptions
 	if err := json.Unmarshal(r.CreationOptions, &o); err != nil {
 		return nil, invalid("creationOptions: %v", err)
@@ -87,6 +88,7 @@ func registration(r *api.VerifyRequest) (*api.VerifyResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	rp.Config.MDS = models
 	session := webauthn.SessionData{
 		Challenge: o.Challenge.String(), RelyingPartyID: rpID, Origin: r.Origin, UserID: o.User.ID,
 		UserVerification: protocol.UserVerificationRequirement(o.Selection.UserVerification),
