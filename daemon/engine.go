@@ -37,7 +37,7 @@ const (
 // Verifier checks responses as a relying party does. Failed checks are an [*api.Error]
 // with [api.CodeVerifyFailed].
 type Verifier interface {
-	Verify(ctx context.Context, r *api.VerifyRequest) (*api.VerifyResult, error)
+	Verify(ctx context.Context, r *api.CheckRequest) (*api.CheckResult, error)
 }
 
 // Config is how an [Engine] is made. The zero value has no keys and lets root in only.

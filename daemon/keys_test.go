@@ -136,7 +136,7 @@ func TestBadRequests(t *testing.T) {
 		if e := wantCode(t, err, api.CodeInvalidRequest); !strings.Contains(e.Message, "unknown member") {
 			t.Errorf("got %q", e.Message)
 		}
-		l.fails(api.OpVerify, api.VerifyRequest{}, nil, api.CodeUnsupported)
+		l.fails(api.OpCheck, api.CheckRequest{}, nil, api.CodeUnsupported)
 	})
 }
 
@@ -155,7 +155,7 @@ func TestOperationsAreSortedAndWhole(t *testing.T) {
 	want := []string{
 		api.OpAssert, api.OpEmulateAdd, api.OpEmulateList, api.OpEmulatePower, api.OpEmulateRemove, api.OpEmulateSet,
 		api.OpEmulateTouch, api.OpInfo, api.OpList, api.OpPINChange, api.OpPINSet, api.OpPINStatus, api.OpRegister,
-		api.OpReset, api.OpStatus, api.OpTouch, api.OpVerify, api.OpWink,
+		api.OpReset, api.OpStatus, api.OpTouch, api.OpCheck, api.OpWink,
 		api.OpCredentialList, api.OpCredentialShow, api.OpCredentialDelete, api.OpCredentialRename,
 		api.OpFingerprintList, api.OpFingerprintAdd, api.OpFingerprintRename, api.OpFingerprintDelete,
 		api.OpBlobList, api.OpBlobGet, api.OpBlobSet, api.OpBlobDelete, api.OpBlobCollect,

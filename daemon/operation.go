@@ -100,7 +100,7 @@ var (
 		row(api.OpReset, policy.ScopeAdmin, "Erase everything on a key", (*call).reset),
 		row(api.OpStatus, policy.ScopeRead, "Show how the daemon is doing", (*call).status),
 		row(api.OpTouch, policy.ScopeUse, "Ask for a touch of a key", (*call).touch),
-		row(api.OpVerify, policy.ScopeRead, "Check a registration or an assertion as the site does", (*call).verify),
+		row(api.OpCheck, policy.ScopeRead, "Check a registration or an assertion as the site does", (*call).check),
 		row(api.OpWink, policy.ScopeUse, "Make a key show itself", (*call).wink),
 	}
 	table = make(map[string]*Operation)

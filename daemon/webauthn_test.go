@@ -741,18 +741,18 @@ func TestResetOfAnEmulatedKey(t *testing.T) {
 }
 
 // checker is a Verifier.
-type checker struct{ got *api.VerifyRequest }
+type checker struct{ got *api.CheckRequest }
 
-func (c *checker) Verify(_ context.Context, r *api.VerifyRequest) (*api.VerifyResult, error) {
+func (c *checker) Verify(_ context.Context, r *api.CheckRequest) (*api.CheckResult, error) {
 	c.got = r
-	return &api.VerifyResult{UserPresent: true}, nil
+	return &api.CheckResult{UserPresent: true}, nil
 }
 
 func TestVerify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{}
 		l := newLab(t, func(cfg *daemon.Config) { cfg.Verifier = c })
-		r := must[api.VerifyResult](l, api.OpVerify, api.VerifyRequest{Origin: origin, Credential: json.RawMessage(`{}`)}, nil)
+		r := must[api.CheckResult](l, api.OpCheck, api.CheckRequest{Origin: origin, Credential: json.RawMessage(`{}`)}, nil)
 		if !r.UserPresent || c.got == nil || c.got.Origin != origin {
 			t.Errorf("got %+v, asked %+v", r, c.got)
 		}

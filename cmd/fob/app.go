@@ -79,7 +79,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 no key, 5 cancelled or
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this `duration`, such as 30s (default: the daemon decides)")
 	root.AddCommand(
 		a.listCommand(), a.infoCommand(), a.touchCommand(), a.winkCommand(),
-		a.registerCommand(), a.assertCommand(), a.verifyCommand(),
+		a.registerCommand(), a.assertCommand(), a.checkCommand(),
 		a.credentialCommand(), a.fingerprintCommand(), a.blobCommand(), a.configCommand(),
 		a.pinCommand(), a.resetCommand(), a.leaseCommand(), a.agentCommand(), a.watchCommand(), a.emulateCommand(),
 		a.tokenCommand(), a.recoveryCodesCommand(), a.userCommand(),

@@ -23,7 +23,7 @@ func TestUsageErrors(t *testing.T) {
 		"register /does/not/exist", "register --rp example.org", "register --user alice", "register --discoverable",
 		"register --rp example.org --user alice file", "register --rp example.org --user alice --uv never",
 		"assert --credential AAAA", "assert --rp example.org --credential !", "assert --rp example.org --credential \"",
-		"verify", "verify --options - -", "verify --options /does/not/exist /dev/null",
+		"check", "check --options - -", "check --options /does/not/exist /dev/null",
 		"pin set --pin-fd 1", "pin set --pin-fd 2", "pin set --pin-fd -7", "pin change --pin-fd x",
 		"register --pin-fd 0", "man",
 		"credential", "credential show", "credential show a b", "credential rename a", "credential delete", "credential list x",

@@ -131,8 +131,8 @@ func (d *demonstration) run(ctx context.Context) error {
 	}
 
 	d.step("The site checks the registration (go-webauthn)")
-	var kept api.VerifyResult
-	if err := d.client.Do(ctx, api.OpVerify, api.VerifyRequest{
+	var kept api.CheckResult
+	if err := d.client.Do(ctx, api.OpCheck, api.CheckRequest{
 		Origin: origin, CreationOptions: create, Credential: made.Credential,
 	}, &kept, nil); err != nil {
 		return fmt.Errorf("verify the registration: %w", err)
@@ -148,9 +148,9 @@ func (d *demonstration) run(ctx context.Context) error {
 	}
 
 	d.step("The site checks the assertion (go-webauthn)")
-	check := api.VerifyRequest{Origin: origin, RequestOptions: get, Credential: signed.Credential, Registered: &kept.Registered}
-	var again api.VerifyResult
-	if err := d.client.Do(ctx, api.OpVerify, check, &again, nil); err != nil {
+	check := api.CheckRequest{Origin: origin, RequestOptions: get, Credential: signed.Credential, Registered: &kept.Registered}
+	var again api.CheckResult
+	if err := d.client.Do(ctx, api.OpCheck, check, &again, nil); err != nil {
 		return fmt.Errorf("verify the assertion: %w", err)
 	}
 	d.registered = again.Registered
@@ -162,7 +162,7 @@ func (d *demonstration) run(ctx context.Context) error {
 		return err
 	}
 	check.Credential = forged
-	err = d.client.Do(ctx, api.OpVerify, check, nil, nil)
+	err = d.client.Do(ctx, api.OpCheck, check, nil, nil)
 	var refused *api.Error
 	switch {
 	case err == nil:
@@ -282,7 +282,7 @@ func tamper(credential json.RawMessage) (json.RawMessage, error) {
 	return encode(c), nil
 }
 
-func presence(r api.VerifyResult) string {
+func presence(r api.CheckResult) string {
 	switch {
 	case r.UserVerified:
 		return "present and verified"

@@ -22,7 +22,7 @@ func (c *ceremony) flags(cmd *cobra.Command) {
 	f.StringVar(&c.origin, "origin", "", "`origin` of the site, such as https://example.org (default: from the options)")
 	f.StringVar(&c.rp, "rp", "", "make the options for this `site`, with a random challenge, instead of reading them")
 	f.StringVar(&c.verification, "uv", "preferred", "with --rp: user verification `wanted`: required, preferred or discouraged")
-	f.StringVar(&c.save, "save-options", "", "write the options to this `file`, for fob verify")
+	f.StringVar(&c.save, "save-options", "", "write the options to this `file`, for fob check")
 }
 
 // options gives the options of the ceremony: made by fresh with --rp, else read.

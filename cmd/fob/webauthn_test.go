@@ -125,7 +125,7 @@ func TestMadeOptions(t *testing.T) {
 
 func TestVerifyTellsRegistrationFromAssertion(t *testing.T) {
 	f := newFake(t)
-	f.answers[api.OpVerify] = api.VerifyResult{
+	f.answers[api.OpCheck] = api.CheckResult{
 		Registered:  api.Registered{CredentialID: api.Bytes{1}, SignCount: 7, AAGUID: "a"},
 		UserPresent: true, UserVerified: true, Format: "packed", Attestation: "basic_full",
 	}
@@ -133,31 +133,31 @@ func TestVerifyTellsRegistrationFromAssertion(t *testing.T) {
 	requested := write(t, `{"publicKey":{"rpId":"example.org"}}`)
 	saved := filepath.Join(t.TempDir(), "kept.json")
 
-	got := f.fob(t, `{"key":{},"credential":{"response":{"attestationObject":"x"}}}`, "verify", "--options", created, "--save", saved)
+	got := f.fob(t, `{"key":{},"credential":{"response":{"attestationObject":"x"}}}`, "check", "--options", created, "--save", saved)
 	want := "valid        registration\ncredential   AQ\nuser         present, verified\ncounter      7\nattestation  packed basic_full\naaguid       a\n"
 	if got.out != want || got.status != 0 {
 		t.Errorf("got %+v, want out %q", got, want)
 	}
 	wantRequest := `{"origin":"https://example.org","creationOptions":{"rp":{"id":"example.org"}},"credential":{"response":{"attestationObject":"x"}}}`
-	if diff := cmp.Diff(wantRequest, string(f.requests[api.OpVerify])); diff != "" {
+	if diff := cmp.Diff(wantRequest, string(f.requests[api.OpCheck])); diff != "" {
 		t.Errorf("registration (-want +got):\n%s", diff)
 	}
 
 	assertion := write(t, `{"response":{"signature":"x"}}`)
 	for _, kept := range []string{saved, write(t, `{"registered":{"credentialId":"AQ","publicKey":"","userId":"","signCount":7,"aaguid":"a","backupEligible":false}}`)} {
-		if got := f.fob(t, "", "verify", "--options", requested, "--registered", kept, assertion); got.status != 0 {
+		if got := f.fob(t, "", "check", "--options", requested, "--registered", kept, assertion); got.status != 0 {
 			t.Fatalf("assertion: %+v", got)
 		}
 		wantRequest = `{"origin":"https://example.org","requestOptions":{"rpId":"example.org"},"credential":{"response":{"signature":"x"}},` +
 			`"registered":{"credentialId":"AQ","publicKey":"","userId":"","signCount":7,"aaguid":"a","backupEligible":false}}`
-		if diff := cmp.Diff(wantRequest, string(f.requests[api.OpVerify])); diff != "" {
+		if diff := cmp.Diff(wantRequest, string(f.requests[api.OpCheck])); diff != "" {
 			t.Errorf("assertion (-want +got):\n%s", diff)
 		}
 	}
-	if got := f.fob(t, "", "verify", "--options", requested, assertion); got.status != exitUsage {
+	if got := f.fob(t, "", "check", "--options", requested, assertion); got.status != exitUsage {
 		t.Errorf("assertion without --registered: %+v, want status 2", got)
 	}
-	if got := f.fob(t, `{"response":{}}`, "verify", "--options", created, "--registered", saved); got.status != exitUsage {
+	if got := f.fob(t, `{"response":{}}`, "check", "--options", created, "--registered", saved); got.status != exitUsage {
 		t.Errorf("registration with --registered: %+v, want status 2", got)
 	}
 }

@@ -40,7 +40,7 @@ const (
 	OpUserUnlock    = "user-unlock"
 	OpRegister      = "register"
 	OpAssert        = "assert"
-	OpVerify        = "verify"
+	OpCheck         = "check"
 	OpPINStatus     = "pin-status"
 	OpPINSet        = "pin-set"
 	OpPINChange     = "pin-change"

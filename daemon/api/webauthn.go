@@ -40,9 +40,9 @@ type AssertResult struct {
 	Credential json.RawMessage `json:"credential"`
 }
 
-// VerifyRequest asks for the check that a relying party makes of a registration or
+// CheckRequest asks for the check that a relying party makes of a registration or
 // an assertion. With CreationOptions it is a registration, with RequestOptions an assertion.
-type VerifyRequest struct {
+type CheckRequest struct {
 	Origin          string          `json:"origin"`
 	CreationOptions json.RawMessage `json:"creationOptions,omitempty"`
 	RequestOptions  json.RawMessage `json:"requestOptions,omitempty"`
@@ -62,8 +62,8 @@ type Registered struct {
 	BackupEligible bool   `json:"backupEligible"`
 }
 
-// VerifyResult says that the check succeeded; a failed one is an [Error] with [CodeVerifyFailed].
-type VerifyResult struct {
+// CheckResult says that the check succeeded; a failed one is an [Error] with [CodeVerifyFailed].
+type CheckResult struct {
 	Registered   Registered `json:"registered"` // to keep: with the new counter after an assertion
 	UserPresent  bool       `json:"userPresent"`
 	UserVerified bool       `json:"userVerified"`

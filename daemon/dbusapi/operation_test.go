@@ -132,10 +132,10 @@ func TestRegisterAndAssertWithPINs(t *testing.T) {
 	answer(o, api.PromptPIN, memfd(t, "123456"))
 	registration := finished[api.RegisterResult](p, o)
 	var checked string
-	if err := p.ask("Verify", api.VerifyRequest{Origin: origin, CreationOptions: creation("required"), Credential: registration.Credential}).Store(&checked); err != nil {
+	if err := p.ask("Verify", api.CheckRequest{Origin: origin, CreationOptions: creation("required"), Credential: registration.Credential}).Store(&checked); err != nil {
 		t.Fatal(err)
 	}
-	var known api.VerifyResult
+	var known api.CheckResult
 	if err := json.Unmarshal([]byte(checked), &known); err != nil || !known.UserVerified {
 		t.Fatalf("got %s, %v", checked, err)
 	}
@@ -150,7 +150,7 @@ func TestRegisterAndAssertWithPINs(t *testing.T) {
 		t.Fatal(err)
 	}
 	signed := finished[api.AssertResult](p, o)
-	if err := p.ask("Verify", api.VerifyRequest{
+	if err := p.ask("Verify", api.CheckRequest{
 		Origin: origin, RequestOptions: assertion, Credential: signed.Credential, Registered: &known.Registered,
 	}).Err; err != nil {
 		t.Error(err)

@@ -68,12 +68,12 @@ func TestGoWebAuthnJudgesTheEngine(t *testing.T) {
 						"extensions":{"credProps":true,"prf":{},%s"largeBlob":{"support":"preferred"},"minPinLength":true}}`,
 						site, b64([]byte(userID)), challenge, alg, attestation, blob))
 					made := do[api.RegisterResult](t, e, api.OpRegister, api.RegisterRequest{Origin: origin, Options: options})
-					known := do[api.VerifyResult](t, e, api.OpVerify, api.VerifyRequest{Origin: origin, CreationOptions: options, Credential: made.Credential})
+					known := do[api.CheckResult](t, e, api.OpCheck, api.CheckRequest{Origin: origin, CreationOptions: options, Credential: made.Credential})
 					get := json.RawMessage(fmt.Sprintf(`{"rpId":%q,"challenge":%q,"allowCredentials":[{"type":"public-key","id":%q}],"userVerification":"discouraged",
 						"extensions":{"getCredBlob":true,"largeBlob":{"read":true},"prf":{"eval":{"first":"AAEC"}},"appid":"https://example.com/app"}}`,
 						site, challenge, known.Registered.CredentialID))
 					signed := do[api.AssertResult](t, e, api.OpAssert, api.AssertRequest{Origin: origin, Options: get})
-					got := do[api.VerifyResult](t, e, api.OpVerify, api.VerifyRequest{
+					got := do[api.CheckResult](t, e, api.OpCheck, api.CheckRequest{
 						Origin: origin, RequestOptions: get, Credential: signed.Credential, Registered: &known.Registered,
 					})
 					if !got.UserPresent || got.UserVerified {

@@ -93,7 +93,7 @@ type Models struct {
 
 // Check makes the relying party's check of a registration, and then asks whether the model is taken. Errors are as those of
 // [Verifier.Verify].
-func (m *Models) Check(r *api.VerifyRequest) (*api.VerifyResult, error) {
+func (m *Models) Check(r *api.CheckRequest) (*api.CheckResult, error) {
 	if !given(r.CreationOptions) || !given(r.Credential) || r.Origin == "" {
 		return nil, invalid("want a registration")
 	}

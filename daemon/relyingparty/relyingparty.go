@@ -29,7 +29,7 @@ type Verifier struct{}
 // Verify makes the relying party's check. Its error is an [*api.Error]: with
 // [api.CodeVerifyFailed] when the check says no, with [api.CodeInvalidRequest] when
 // the request cannot be checked at all.
-func (Verifier) Verify(_ context.Context, r *api.VerifyRequest) (*api.VerifyResult, error) {
+func (Verifier) Verify(_ context.Context, r *api.CheckRequest) (*api.CheckResult, error) {
 	creation, request := given(r.CreationOptions), given(r.RequestOptions)
 	switch {
 	case r.Origin == "":
@@ -79,7 +79,7 @@ type requestOptions struct {
 	Extensions       protocol.AuthenticationExtensions `json:"extensions"`
 }
 
-func registration(r *api.VerifyRequest, models metadata.Provider) (*api.VerifyResult, error) {
+func registration(r *api.CheckRequest, models metadata.Provider) (*api.CheckResult, error) {
 	var o creationOptions
 	if err := json.Unmarshal(r.CreationOptions, &o); err != nil {
 		return nil, invalid("creationOptions: %v", err)
@@ -113,7 +113,7 @@ func registration(r *api.VerifyRequest, models metadata.Provider) (*api.VerifyRe
 	if err != nil {
 		return nil, failed(err)
 	}
-	return &api.VerifyResult{
+	return &api.CheckResult{
 		Registered: api.Registered{
 			CredentialID: c.ID, PublicKey: c.PublicKey, UserID: o.User.ID, SignCount: c.Authenticator.SignCount,
 			AAGUID: aaguid(c.Authenticator.AAGUID), BackupEligible: c.Flags.BackupEligible,
@@ -123,7 +123,7 @@ func registration(r *api.VerifyRequest, models metadata.Provider) (*api.VerifyRe
 	}, nil
 }
 
-func assertion(r *api.VerifyRequest) (*api.VerifyResult, error) {
+func assertion(r *api.CheckRequest) (*api.CheckResult, error) {
 	var o requestOptions
 	if err := json.Unmarshal(r.RequestOptions, &o); err != nil {
 		return nil, invalid("requestOptions: %v", err)
@@ -170,7 +170,7 @@ func assertion(r *api.VerifyRequest) (*api.VerifyResult, error) {
 	}
 	kept := *known
 	kept.SignCount = c.Authenticator.SignCount
-	return &api.VerifyResult{Registered: kept, UserPresent: flags.HasUserPresent(), UserVerified: flags.HasUserVerified()}, nil
+	return &api.CheckResult{Registered: kept, UserPresent: flags.HasUserPresent(), UserVerified: flags.HasUserVerified()}, nil
 }
 
 // party is the site: by its RP ID, which is the origin's host when the options have none.

@@ -32,12 +32,12 @@ func request(allow ...string) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"rpId":%q,"challenge":%q,"allowCredentials":[%s],"userVerification":"required"}`, site, challenge, strings.Join(list, ",")))
 }
 
-func verify(t *testing.T, r api.VerifyRequest) (*api.VerifyResult, error) {
+func verify(t *testing.T, r api.CheckRequest) (*api.CheckResult, error) {
 	t.Helper()
 	return relyingparty.Verifier{}.Verify(t.Context(), &r)
 }
 
-func fails(t *testing.T, r api.VerifyRequest, code api.Code, part string) {
+func fails(t *testing.T, r api.CheckRequest, code api.Code, part string) {
 	t.Helper()
 	_, err := verify(t, r)
 	var fault *api.Error
@@ -49,7 +49,7 @@ func fails(t *testing.T, r api.VerifyRequest, code api.Code, part string) {
 func TestRegistration(t *testing.T) {
 	for _, self := range []bool{false, true} {
 		k := newKey(t)
-		got, err := verify(t, api.VerifyRequest{
+		got, err := verify(t, api.CheckRequest{
 			Origin: origin, CreationOptions: creation(-7, "required"), Credential: k.register(t, site, challenge, origin, self),
 		})
 		if err != nil {
@@ -72,38 +72,38 @@ func TestRegistration(t *testing.T) {
 
 func TestRegistrationsThatFail(t *testing.T) {
 	k := newKey(t)
-	good := func() api.VerifyRequest {
-		return api.VerifyRequest{Origin: origin, CreationOptions: creation(-7, "preferred"), Credential: k.register(t, site, challenge, origin, true)}
+	good := func() api.CheckRequest {
+		return api.CheckRequest{Origin: origin, CreationOptions: creation(-7, "preferred"), Credential: k.register(t, site, challenge, origin, true)}
 	}
 	if _, err := verify(t, good()); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
 		name   string
-		change func(*api.VerifyRequest)
+		change func(*api.CheckRequest)
 		part   string
 	}{
-		{"other challenge", func(r *api.VerifyRequest) {
+		{"other challenge", func(r *api.CheckRequest) {
 			r.Credential = k.register(t, site, "b3RoZXItY2hhbGxlbmdlLW9mLXRoaXJ0eS10d28tYnk", origin, true)
 		}, "challenge"},
-		{"other origin", func(r *api.VerifyRequest) {
+		{"other origin", func(r *api.CheckRequest) {
 			r.Credential = k.register(t, site, challenge, "https://evil.example", true)
 		}, "origin"},
-		{"other site", func(r *api.VerifyRequest) {
+		{"other site", func(r *api.CheckRequest) {
 			r.Credential = k.register(t, "evil.example", challenge, origin, true)
 		}, "RP Hash mismatch"},
-		{"algorithm that was not asked for", func(r *api.VerifyRequest) { r.CreationOptions = creation(-8, "preferred") }, "algorithm not supported"},
-		{"user not verified", func(r *api.VerifyRequest) {
+		{"algorithm that was not asked for", func(r *api.CheckRequest) { r.CreationOptions = creation(-8, "preferred") }, "algorithm not supported"},
+		{"user not verified", func(r *api.CheckRequest) {
 			other := *k
 			other.flags = 0x01
 			r.CreationOptions, r.Credential = creation(-7, "required"), other.register(t, site, challenge, origin, true)
 		}, "verif"},
-		{"bad signature", func(r *api.VerifyRequest) {
+		{"bad signature", func(r *api.CheckRequest) {
 			// The same client data in another order, so that the signature is not over it.
 			r.Credential = bytes.Replace(r.Credential, []byte(b64(clientData("webauthn.create", challenge, origin))),
 				[]byte(b64([]byte(`{"challenge":"`+challenge+`","type":"webauthn.create","origin":"`+origin+`"}`))), 1)
 		}, "signature"},
-		{"cut off", func(r *api.VerifyRequest) { r.Credential = r.Credential[:len(r.Credential)/2] }, ""},
+		{"cut off", func(r *api.CheckRequest) { r.Credential = r.Credential[:len(r.Credential)/2] }, ""},
 	}
 	for _, tt := range tests {
 		t.Run(strings.ReplaceAll(tt.name, " ", "-"), func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestRegistrationsThatFail(t *testing.T) {
 
 func TestAssertion(t *testing.T) {
 	k := newKey(t)
-	registered, err := verify(t, api.VerifyRequest{
+	registered, err := verify(t, api.CheckRequest{
 		Origin: origin, CreationOptions: creation(-7, "required"), Credential: k.register(t, site, challenge, origin, false),
 	})
 	if err != nil {
@@ -129,7 +129,7 @@ func TestAssertion(t *testing.T) {
 		allow []string
 		user  string
 	}{{"named", []string{"another", id}, ""}, {"named with its user", []string{id}, userID}, {"discoverable", nil, userID}} {
-		got, err := verify(t, api.VerifyRequest{
+		got, err := verify(t, api.CheckRequest{
 			Origin: origin, RequestOptions: request(tt.allow...), Registered: &registered.Registered,
 			Credential: k.assert(t, site, challenge, origin, tt.user),
 		})
@@ -145,8 +145,8 @@ func TestAssertion(t *testing.T) {
 		t.Error("the request's own record was changed")
 	}
 
-	base := func() api.VerifyRequest {
-		return api.VerifyRequest{
+	base := func() api.CheckRequest {
+		return api.CheckRequest{
 			Origin: origin, RequestOptions: request(id), Registered: &registered.Registered,
 			Credential: k.assert(t, site, challenge, origin, userID),
 		}
@@ -154,28 +154,28 @@ func TestAssertion(t *testing.T) {
 	other := newKey(t)
 	tests := []struct {
 		name   string
-		change func(*api.VerifyRequest)
+		change func(*api.CheckRequest)
 		part   string
 	}{
-		{"counter going backwards", func(r *api.VerifyRequest) { r.Registered = counted(*r.Registered, 9) }, "counter went from 9 to 8"},
-		{"counter standing still", func(r *api.VerifyRequest) { r.Registered = counted(*r.Registered, 8) }, "counter went from 8 to 8"},
-		{"other user", func(r *api.VerifyRequest) { r.Credential = k.assert(t, site, challenge, origin, "user-2") }, "User handle"},
-		{"nobody named", func(r *api.VerifyRequest) {
+		{"counter going backwards", func(r *api.CheckRequest) { r.Registered = counted(*r.Registered, 9) }, "counter went from 9 to 8"},
+		{"counter standing still", func(r *api.CheckRequest) { r.Registered = counted(*r.Registered, 8) }, "counter went from 8 to 8"},
+		{"other user", func(r *api.CheckRequest) { r.Credential = k.assert(t, site, challenge, origin, "user-2") }, "User handle"},
+		{"nobody named", func(r *api.CheckRequest) {
 			r.RequestOptions, r.Credential = request(), k.assert(t, site, challenge, origin, "")
 		}, "userHandle"},
-		{"credential not allowed", func(r *api.VerifyRequest) { r.RequestOptions = request("another") }, "allowCredentials"},
-		{"other key", func(r *api.VerifyRequest) { r.Credential = other.assert(t, site, challenge, origin, userID) }, "signature"},
-		{"other origin", func(r *api.VerifyRequest) {
+		{"credential not allowed", func(r *api.CheckRequest) { r.RequestOptions = request("another") }, "allowCredentials"},
+		{"other key", func(r *api.CheckRequest) { r.Credential = other.assert(t, site, challenge, origin, userID) }, "signature"},
+		{"other origin", func(r *api.CheckRequest) {
 			r.Credential = k.assert(t, site, challenge, "https://evil.example", userID)
 		}, "origin"},
-		{"other site", func(r *api.VerifyRequest) { r.Credential = k.assert(t, "evil.example", challenge, origin, userID) }, "RP Hash"},
-		{"a registration", func(r *api.VerifyRequest) { r.Credential = k.register(t, site, challenge, origin, true) }, ""},
-		{"user not verified", func(r *api.VerifyRequest) {
+		{"other site", func(r *api.CheckRequest) { r.Credential = k.assert(t, "evil.example", challenge, origin, userID) }, "RP Hash"},
+		{"a registration", func(r *api.CheckRequest) { r.Credential = k.register(t, site, challenge, origin, true) }, ""},
+		{"user not verified", func(r *api.CheckRequest) {
 			weak := *k
 			weak.flags = 0x01
 			r.Credential = weak.assert(t, site, challenge, origin, userID)
 		}, "verif"},
-		{"user not present", func(r *api.VerifyRequest) {
+		{"user not present", func(r *api.CheckRequest) {
 			weak := *k
 			weak.flags = 0x04
 			r.Credential = weak.assert(t, site, challenge, origin, userID)
@@ -206,17 +206,17 @@ func TestRequestsThatCannotBeChecked(t *testing.T) {
 	k := newKey(t)
 	credential := k.register(t, site, challenge, origin, false)
 	for _, tt := range []struct {
-		r    api.VerifyRequest
+		r    api.CheckRequest
 		part string
 	}{
-		{api.VerifyRequest{CreationOptions: creation(-7, ""), Credential: credential}, "origin is missing"},
-		{api.VerifyRequest{Origin: origin, CreationOptions: creation(-7, "")}, "credential is missing"},
-		{api.VerifyRequest{Origin: origin, Credential: credential}, "either"},
-		{api.VerifyRequest{Origin: origin, Credential: credential, CreationOptions: creation(-7, ""), RequestOptions: request()}, "either"},
-		{api.VerifyRequest{Origin: origin, Credential: credential, RequestOptions: request()}, "registered"},
-		{api.VerifyRequest{Origin: origin, Credential: credential, CreationOptions: json.RawMessage(`[]`)}, "creationOptions"},
-		{api.VerifyRequest{Origin: origin, Credential: credential, RequestOptions: json.RawMessage(`3`), Registered: &api.Registered{}}, "requestOptions"},
-		{api.VerifyRequest{Origin: "nonsense", Credential: credential, CreationOptions: json.RawMessage(`{}`)}, "not a web origin"},
+		{api.CheckRequest{CreationOptions: creation(-7, ""), Credential: credential}, "origin is missing"},
+		{api.CheckRequest{Origin: origin, CreationOptions: creation(-7, "")}, "credential is missing"},
+		{api.CheckRequest{Origin: origin, Credential: credential}, "either"},
+		{api.CheckRequest{Origin: origin, Credential: credential, CreationOptions: creation(-7, ""), RequestOptions: request()}, "either"},
+		{api.CheckRequest{Origin: origin, Credential: credential, RequestOptions: request()}, "registered"},
+		{api.CheckRequest{Origin: origin, Credential: credential, CreationOptions: json.RawMessage(`[]`)}, "creationOptions"},
+		{api.CheckRequest{Origin: origin, Credential: credential, RequestOptions: json.RawMessage(`3`), Registered: &api.Registered{}}, "requestOptions"},
+		{api.CheckRequest{Origin: "nonsense", Credential: credential, CreationOptions: json.RawMessage(`{}`)}, "not a web origin"},
 	} {
 		fails(t, tt.r, api.CodeInvalidRequest, tt.part)
 	}
@@ -228,7 +228,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add([]byte(`{"id":"YQ","rawId":"YQ","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"oA","signature":"AA"}}`))
 	f.Add([]byte(`{`))
 	f.Fuzz(func(t *testing.T, credential []byte) {
-		for _, r := range []api.VerifyRequest{
+		for _, r := range []api.CheckRequest{
 			{Origin: origin, CreationOptions: creation(-7, "required"), Credential: credential},
 			{Origin: origin, RequestOptions: request(), Credential: credential, Registered: &api.Registered{}},
 		} {

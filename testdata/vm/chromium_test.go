@@ -110,14 +110,14 @@ func TestChromiumUsesTheKey(t *testing.T) {
 	}
 	t.Logf("%s", next("/began"))
 	made := next("/created")
-	result, err := relyingparty.Verifier{}.Verify(t.Context(), &api.VerifyRequest{Origin: origin, CreationOptions: creation, Credential: made})
+	result, err := relyingparty.Verifier{}.Verify(t.Context(), &api.CheckRequest{Origin: origin, CreationOptions: creation, Credential: made})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, made)
 	}
 	registered = result.Registered
 	close(ready)
 	got := next("/got")
-	if _, err := (relyingparty.Verifier{}).Verify(t.Context(), &api.VerifyRequest{Origin: origin, RequestOptions: request(), Credential: got, Registered: &registered}); err != nil {
+	if _, err := (relyingparty.Verifier{}).Verify(t.Context(), &api.CheckRequest{Origin: origin, RequestOptions: request(), Credential: got, Registered: &registered}); err != nil {
 		t.Errorf("%v\n%s", err, got)
 	}
 }

@@ -326,7 +326,7 @@ func registerAndAssert(t *testing.T, pin string) {
 		"authenticatorSelection":{"userVerification":"%s"}}`, base64.RawURLEncoding.EncodeToString(make([]byte, 32)), uv))
 	registration := write("registration.json", use("register", "--origin", "https://example.org", creation))
 	kept := filepath.Join(dir, "kept.json")
-	verified := jsonOf(t, run(t, "", bin("fob"), "verify", "--json", "--options", creation, "--save", kept, registration))
+	verified := jsonOf(t, run(t, "", bin("fob"), "check", "--json", "--options", creation, "--save", kept, registration))
 	if got := verified["userVerified"]; got != (pin != "") {
 		t.Errorf("userVerified is %v with PIN %q", got, pin)
 	}
@@ -334,7 +334,7 @@ func registerAndAssert(t *testing.T, pin string) {
 	request := write("request.json", fmt.Sprintf(`{"challenge":"%s","rpId":"example.org","userVerification":"%s",
 		"allowCredentials":[{"type":"public-key","id":%q}]}`, base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)), uv, id))
 	assertion := write("assertion.json", use("assert", "--origin", "https://example.org", request))
-	run(t, "", bin("fob"), "verify", "--options", request, "--registered", kept, assertion)
+	run(t, "", bin("fob"), "check", "--options", request, "--registered", kept, assertion)
 }
 
 func TestRegisterAndAssertThroughTheSocket(t *testing.T) {

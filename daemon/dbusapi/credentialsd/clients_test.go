@@ -74,11 +74,11 @@ func TestPython(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	verified, err := relyingparty.Verifier{}.Verify(t.Context(), &api.VerifyRequest{Origin: origin, CreationOptions: json.RawMessage(given), Credential: got[0]})
+	verified, err := relyingparty.Verifier{}.Verify(t.Context(), &api.CheckRequest{Origin: origin, CreationOptions: json.RawMessage(given), Credential: got[0]})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (relyingparty.Verifier{}).Verify(t.Context(), &api.VerifyRequest{
+	if _, err := (relyingparty.Verifier{}).Verify(t.Context(), &api.CheckRequest{
 		Origin: origin, Credential: got[1], Registered: &verified.Registered,
 		RequestOptions: fmt.Appendf(nil, strings.Replace(request, "Y2hhbGxlbmdlIDY1NDMyMQ", "Y2hhbGxlbmdlIDEyMzQ1Ng", 1), verified.Registered.CredentialID.String()),
 	}); err != nil {

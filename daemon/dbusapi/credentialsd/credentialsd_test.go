@@ -101,7 +101,7 @@ func register(t testing.TB, p portal) (id string, registered api.Registered) {
 	given := fmt.Sprintf(creation, "")
 	code, results := p.create(origin, "publicKey", options{"public_key": given, "activation_token": "x", "top_origin": origin, "unknown": true})
 	credential := response(t, code, results, "registration_response_json")
-	verified, err := relyingparty.Verifier{}.Verify(t.Context(), &api.VerifyRequest{Origin: origin, CreationOptions: json.RawMessage(given), Credential: credential})
+	verified, err := relyingparty.Verifier{}.Verify(t.Context(), &api.CheckRequest{Origin: origin, CreationOptions: json.RawMessage(given), Credential: credential})
 	if err != nil {
 		t.Fatalf("the site does not take %s: %v", credential, err)
 	}
@@ -127,7 +127,7 @@ func TestRegistersAndSignsIn(t *testing.T) {
 	given := fmt.Sprintf(request, id)
 	code, results := p.get(origin, options{"public_key": given})
 	credential := response(t, code, results, "authentication_response_json")
-	if _, err := (relyingparty.Verifier{}).Verify(t.Context(), &api.VerifyRequest{
+	if _, err := (relyingparty.Verifier{}).Verify(t.Context(), &api.CheckRequest{
 		Origin: origin, RequestOptions: json.RawMessage(given), Credential: credential, Registered: &registered,
 	}); err != nil {
 		t.Errorf("the site does not take %s: %v", credential, err)

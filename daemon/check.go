@@ -6,8 +6,8 @@ import (
 	"github.com/fobd/fobd/daemon/api"
 )
 
-// verify is the operation verify.
-func (c *call) verify(ctx context.Context, r *api.VerifyRequest) (*api.VerifyResult, error) {
+// check is the operation check.
+func (c *call) check(ctx context.Context, r *api.CheckRequest) (*api.CheckResult, error) {
 	if c.e.cfg.Verifier == nil {
 		return nil, &api.Error{Code: api.CodeUnsupported, Message: "this daemon has no relying party check"}
 	}

@@ -11,17 +11,17 @@ import (
 	"github.com/fobd/fobd/daemon/api"
 )
 
-func (a *app) verifyCommand() *cobra.Command {
+func (a *app) checkCommand() *cobra.Command {
 	var optionsFile, registeredFile, save string
-	var req api.VerifyRequest
+	var req api.CheckRequest
 	cmd := &cobra.Command{
-		Use:   "verify --options OPTIONS.json [CREDENTIAL.json]",
+		Use:   "check --options OPTIONS.json [CREDENTIAL.json]",
 		Short: "Check a registration or an assertion as a relying party does",
-		Long: `verify checks what register or assert printed against the options it was made for,
+		Long: `check looks at what register or assert printed against the options it was made for,
 as a relying party does. The credential comes from a file or the standard input. An
-assertion needs --registered: what verify kept of the registration with --save or --json.`,
-		Example: `  fob verify --options options.json --save alice.json credential.json
-  fob verify --options options.json --registered alice.json assertion.json`,
+assertion needs --registered: what check kept of the registration with --save or --json.`,
+		Example: `  fob check --options options.json --save alice.json credential.json
+  fob check --options options.json --registered alice.json assertion.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			name := "-"
@@ -54,7 +54,7 @@ assertion needs --registered: what verify kept of the registration with --save o
 			if isAssertion(req.Credential) {
 				what = "assertion"
 				if req.RequestOptions = options; registeredFile == "" {
-					return usagef("an assertion needs --registered: what verify kept of the registration")
+					return usagef("an assertion needs --registered: what check kept of the registration")
 				}
 				data, err := a.readJSON(registeredFile, "registered")
 				if err != nil {
@@ -66,8 +66,8 @@ assertion needs --registered: what verify kept of the registration with --save o
 			} else if req.CreationOptions = options; registeredFile != "" {
 				return usagef("--registered goes with an assertion, this is a registration")
 			}
-			var result api.VerifyResult
-			if err := a.ask(ctx, api.OpVerify, req, &result); err != nil {
+			var result api.CheckResult
+			if err := a.ask(ctx, api.OpCheck, req, &result); err != nil {
 				return err
 			}
 			if save != "" {
@@ -81,7 +81,7 @@ assertion needs --registered: what verify kept of the registration with --save o
 	f := cmd.Flags()
 	f.StringVar(&req.Origin, "origin", "", "`origin` of the site, such as https://example.org (default: from the options)")
 	f.StringVar(&optionsFile, "options", "", "`file` with the options that the credential was made for")
-	f.StringVar(&registeredFile, "registered", "", "`file` with what verify kept of the registration")
+	f.StringVar(&registeredFile, "registered", "", "`file` with what check kept of the registration")
 	f.StringVar(&save, "save", "", "write what a relying party keeps to this `file`")
 	return cmd
 }
@@ -97,7 +97,7 @@ func isAssertion(credential json.RawMessage) bool {
 	return json.Unmarshal(credential, &c) == nil && c.Response.Signature != nil
 }
 
-func (a *app) printVerified(what string, r api.VerifyResult) error {
+func (a *app) printVerified(what string, r api.CheckResult) error {
 	user := []string{}
 	if r.UserPresent {
 		user = append(user, "present")
