@@ -50,7 +50,7 @@ func TestPromptsAreNotAnsweredByOthers(t *testing.T) {
 					program := but(func(a *policy.Actor) { a.PID, a.Program = 20, "app" })
 					chosen := make(chan int, 1)
 					go func() {
-						i, err := daemon.People(&desk, program).Choose(t.Context(), api.Prompt{Kind: kind, Choices: make([]api.Choice, 2)})
+						i, err := daemon.AgentsOf(&desk, program).Choose(t.Context(), api.Prompt{Kind: kind, Choices: make([]api.Choice, 2)})
 						if err == nil {
 							chosen <- i
 						}

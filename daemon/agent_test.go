@@ -299,7 +299,7 @@ func TestAgentThatDoesNotRead(t *testing.T) {
 			})
 		}()
 		synctest.Wait()
-		ui := daemon.People(&desk, alice)
+		ui := daemon.AgentsOf(&desk, alice)
 		for range 1000 {
 			ui.Show(api.Prompt{ID: "p", Kind: api.PromptTouch})()
 		}

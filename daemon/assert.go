@@ -27,11 +27,17 @@ func (c *call) assert(ctx context.Context, r *api.AssertRequest) (*api.AssertRes
 	}
 	ctx, cancel := c.within(ctx, options.Timeout)
 	defer cancel()
+	result, _, err := c.get(ctx, r, options, rpID)
+	return result, err
+}
+
+// get makes an assertion, and says what the key says of itself.
+func (c *call) get(ctx context.Context, r *api.AssertRequest, options *webauthn.RequestOptions, rpID string) (*api.AssertResult, *ctap2.Info, error) {
 	s, err := c.choose(ctx, r.Key, wish{insert: true, serves: func(ctx context.Context, s *session) (bool, error) {
 		return s.canAssert(ctx, rpID, options)
 	}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.close()
 	if s.under != "" {
@@ -44,13 +50,13 @@ func (c *call) assert(ctx context.Context, r *api.AssertRequest) (*api.AssertRes
 		ClientDataJSON: clientData,
 	}
 	if err := s.sign(ctx, asserted, r.AllowLastRetry); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	credential, err := asserted.JSON()
 	if err != nil {
-		return nil, &keyError{s.key, err}
+		return nil, nil, &keyError{s.key, err}
 	}
-	return &api.AssertResult{Key: describe(s.key), Credential: credential}, nil
+	return &api.AssertResult{Key: describe(s.key), Credential: credential}, s.info, nil
 }
 
 // canAssert says whether the key can make the assertion, without a touch. It is not sure of

@@ -36,6 +36,8 @@ type call struct {
 	// token is the serial number of the token for one-time codes that it is about, about what else the audit log
 	// is told: a person, and why a code was not accepted.
 	token, about string
+	// person is whom it is about.
+	person string
 	// asking are those who ask a person for consent.
 	asking sync.WaitGroup
 

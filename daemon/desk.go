@@ -174,9 +174,9 @@ func (q *question) parse(body []byte) (answer, error) {
 		return answer{}, &api.Error{Code: api.CodeInvalidRequest, Message: fmt.Sprintf(format, args...)}
 	}
 	switch q.kind {
-	case api.PromptPIN, api.PromptNewPIN:
+	case api.PromptPIN, api.PromptNewPIN, api.PromptCode:
 		if len(body) == 0 {
-			return invalid("the PIN is empty")
+			return invalid("the answer is empty")
 		}
 		return answer{pin: bytes.Clone(body)}, nil
 	case api.PromptChoose, api.PromptConsent:

@@ -79,6 +79,8 @@ type Config struct {
 	KeepTokens time.Duration
 	// Registry knows whose tokens and security keys there are, and checks codes. Default: this daemon keeps none.
 	Registry *registry.Service
+	// People says how people's security keys are enrolled, and what statements about them say.
+	People People
 	// Limits bound how much there may be at once.
 	Limits Limits
 	// Channel holds the times that keys are allowed for an answer.
@@ -112,6 +114,8 @@ type Engine struct {
 	started  time.Time
 
 	// stopping ends, with errShuttingDown as its cause, when Run's context does.
+	recent recent
+
 	stopping context.Context
 	stop     context.CancelCauseFunc
 
@@ -129,6 +133,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Limits.setDefaults()
+	cfg.People.setDefaults()
 	if cfg.Observer == nil {
 		cfg.Observer = unobserved{}
 	}

@@ -10,10 +10,10 @@ import (
 // MaxAgents is how many agents a user can have.
 const MaxAgents = maxAgents
 
-// People are those behind an operation of who that came without a person.
-func People(d *Desk, who policy.Actor) UI { return people{d, who, nobody{}} }
+// AgentsOf are those behind an operation of who that came without a person.
+func AgentsOf(d *Desk, who policy.Actor) UI { return people{d, who, nobody{}} }
 
 // Confirm asks them.
 func Confirm(d *Desk, ctx context.Context, who policy.Actor, p api.Prompt) (bool, error) {
-	return People(d, who).Confirm(ctx, p)
+	return AgentsOf(d, who).Confirm(ctx, p)
 }

@@ -164,6 +164,8 @@ func TestOperationsAreSortedAndWhole(t *testing.T) {
 		api.OpEmulateFault, api.OpEmulateClock, api.OpEmulateFinger, api.OpEmulateSnapshot, api.OpEmulateRestore,
 		api.OpEmulateClone, api.OpEmulateImport, api.OpEmulateExport, api.OpEmulateObserve,
 		api.OpLease, api.OpLeaseEnd, api.OpLeaseList, api.OpLeaseSend,
+		api.OpUserEnroll, api.OpUserVerify, api.OpUserList, api.OpUserShow, api.OpUserRemove, api.OpInventory, api.OpStatementKeys, api.OpStatementCheck,
+		api.OpTokenCreate, api.OpTokenExport, api.OpTokenChallenge, api.OpTokenAnswer, api.OpStoreBackup, api.OpStoreRestore, api.OpStoreCheck, api.OpStoreReseal,
 		api.OpPolicyCheck, api.OpPolicyExplain, api.OpPolicyList, api.OpGrantList, api.OpGrantRevoke, api.OpAuditList, api.OpAuditVerify,
 		api.OpTokenAssign, api.OpTokenDisable, api.OpTokenEnable, api.OpTokenEnroll, api.OpTokenFind, api.OpTokenImport, api.OpTokenList, api.OpTokenLost, api.OpTokenResync, api.OpTokenRetire, api.OpTokenShow, api.OpTokenVerify, api.OpRecoveryCodes, api.OpUserUnlock,
 	}

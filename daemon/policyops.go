@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,7 +81,7 @@ func split(err error) []error {
 }
 
 // policyExplain is the operation policy-explain.
-func (c *call) policyExplain(_ context.Context, r *api.PolicyExplainRequest) (*api.PolicyExplainResult, error) {
+func (c *call) policyExplain(ctx context.Context, r *api.PolicyExplainRequest) (*api.PolicyExplainResult, error) {
 	s, err := c.rules()
 	if err != nil {
 		return nil, err
@@ -121,6 +122,13 @@ func (c *call) policyExplain(_ context.Context, r *api.PolicyExplainRequest) (*a
 			return nil, err
 		}
 	}
+	if what == policy.SecondFactor {
+		if q.Factors, err = c.factorsOf(ctx, who.User, r.Given); err != nil {
+			return nil, err
+		}
+	} else if len(r.Given) > 0 {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "what a person has given is for second-factor only"}
+	}
 	d, looked := s.Explain(q)
 	return &api.PolicyExplainResult{
 		Decision: string(d.Effect), Rules: apiRules(d.Rules), Looked: apiRules(looked), Grants: d.Grants, Request: facts(q),
@@ -128,7 +136,7 @@ func (c *call) policyExplain(_ context.Context, r *api.PolicyExplainRequest) (*a
 }
 
 func actionNamed(name string) (policy.Action, error) {
-	for _, a := range append(Actions(), policy.ClaimOrigin) {
+	for _, a := range append(Actions(), policy.ClaimOrigin, policy.SecondFactor) {
 		if a.Operation == name {
 			return a, nil
 		}
@@ -171,6 +179,37 @@ func actorNamed(name string, groups []string) (policy.Actor, error) {
 	return who, nil
 }
 
+// factorsOf are what somebody has enrolled, and has given as a request says.
+func (c *call) factorsOf(ctx context.Context, user string, given []string) (f policy.Factors, err error) {
+	s, err := c.registry()
+	if err != nil {
+		return f, err
+	}
+	p, err := c.proofOf(ctx, s, &api.UserVerifyRequest{User: user})
+	if err != nil {
+		return f, err
+	}
+	f = policy.Factors{Enrolled: p.enrolled(), Keys: len(p.keys), Codes: p.codes}
+	for _, name := range given {
+		factor := policy.Factor(name)
+		if !slices.Contains([]policy.Factor{policy.FactorKey, policy.FactorVerified, policy.FactorCode, policy.FactorRecovery}, factor) {
+			return f, &api.Error{Code: api.CodeInvalidRequest, Message: "nobody can give " + shorten(name), Hint: "want key, verification, code or recovery"}
+		}
+		f.Given = append(f.Given, factor)
+	}
+	return f, nil
+}
+
+// words are factors for people.
+func words(factors []policy.Factor) string {
+	list := make([]string, len(factors))
+	for i, f := range factors {
+		list[i] = string(f)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
 // facts are what the rules are told, for people; what is empty is left out.
 func facts(q policy.Request) map[string]string {
 	m := map[string]string{
@@ -192,6 +231,10 @@ func facts(q policy.Request) map[string]string {
 		}
 	} else {
 		m["resource"] = "no key"
+	}
+	if q.Action == policy.SecondFactor {
+		m["given"], m["enrolled"], m["resource"] = cmp.Or(words(q.Factors.Given), "nothing"), cmp.Or(words(q.Factors.Enrolled), "nothing"), ""
+		m["keys"], m["codes"] = strconv.Itoa(q.Factors.Keys), strconv.Itoa(q.Factors.Codes)
 	}
 	for name, v := range m {
 		if v == "" {

@@ -76,6 +76,12 @@ func (c *call) register(ctx context.Context, r *api.RegisterRequest) (*api.Regis
 	}
 	ctx, cancel := c.within(ctx, options.Timeout)
 	defer cancel()
+	result, _, err := c.make(ctx, r, options, rpID)
+	return result, err
+}
+
+// make makes a credential, and says what the key says of itself.
+func (c *call) make(ctx context.Context, r *api.RegisterRequest, options *webauthn.CreationOptions, rpID string) (*api.RegisterResult, *ctap2.Info, error) {
 	s, err := c.choose(ctx, r.Key, wish{insert: true, serves: func(_ context.Context, s *session) (bool, error) {
 		if err := options.Check(s.info); err != nil {
 			return false, &keyError{s.key, err}
@@ -83,7 +89,7 @@ func (c *call) register(ctx context.Context, r *api.RegisterRequest) (*api.Regis
 		return true, nil
 	}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.close()
 	clientData := webauthn.ClientData{Type: webauthn.TypeCreate, Challenge: options.Challenge, Origin: r.Origin}.JSON()
@@ -95,13 +101,13 @@ func (c *call) register(ctx context.Context, r *api.RegisterRequest) (*api.Regis
 	}
 	created.Request.EnterpriseAttestation = c.enterprise(rpID, options.Attestation, s.info)
 	if err := s.create(ctx, created, r.AllowLastRetry); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	credential, err := created.JSON()
 	if err != nil {
-		return nil, &keyError{s.key, err}
+		return nil, nil, &keyError{s.key, err}
 	}
-	return &api.RegisterResult{Key: describe(s.key), Credential: credential}, nil
+	return &api.RegisterResult{Key: describe(s.key), Credential: credential}, s.info, nil
 }
 
 // create verifies the person where that is wanted and makes the credential.

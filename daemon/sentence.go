@@ -31,6 +31,8 @@ func (c *call) sentence(p *api.Prompt) string {
 		return fmt.Sprintf("Enter the PIN of %s%s", key, why)
 	case api.PromptNewPIN:
 		return fmt.Sprintf("Enter a new PIN for %s%s", key, why)
+	case api.PromptCode:
+		return "Enter the code of a token" + why
 	case api.PromptLease:
 		return fmt.Sprintf("%s has %s for itself", asker(p), key) + purposeOf(p)
 	case api.PromptSample:
@@ -57,6 +59,10 @@ func (c *call) why(p *api.Prompt) string {
 		s += "to register it with " + p.RPID
 	case api.OpAssert:
 		s += "to sign in to " + p.RPID
+	case api.OpUserEnroll:
+		s += "to enrol it for " + c.person
+	case api.OpUserVerify:
+		s += "to know that " + c.person + " is here"
 	case api.OpTouch:
 		s += "a touch"
 	case api.OpLease:

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fobd/fobd/daemon/api"
@@ -42,7 +44,14 @@ func registryError(err error) error {
 	case errors.Is(err, store.ErrNotFound):
 		code, hint = api.CodeNotFound, "token-list has the tokens"
 		err = errors.New("no such token or user")
+	case errors.Is(err, registry.ErrEnrolled):
+		code, hint = api.CodeConflict, "token-show tells whose it is"
+	case errors.Is(err, registry.ErrCopied):
+		code, hint = api.CodeVerifyFailed, "token-retire ends it"
 	default:
+		if known := backupError(err); known != nil {
+			return known
+		}
 		return err
 	}
 	return &api.Error{Code: code, Message: plain(err), Hint: hint}
@@ -50,17 +59,15 @@ func registryError(err error) error {
 
 // describeToken is a token for people, without its seed.
 func describeToken(k *store.Token) api.Token {
-	stamp := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
-		}
-		return t.UTC().Format(time.RFC3339)
-	}
-	return api.Token{
+	token := api.Token{
 		Serial: k.Serial, Manufacturer: k.Manufacturer, Model: k.Model, Issuer: k.Issuer, Kind: string(k.Params.Kind), Hash: string(k.Params.Hash),
 		Digits: k.Params.Digits, Period: k.Params.Period, Suite: k.Params.Suite, State: string(k.State), User: k.Owner, Counter: k.Next, Drift: k.Drift,
 		Failures: k.Failures, LastUsed: stamp(k.LastUsed), Expires: stamp(k.Expires),
 	}
+	if f := k.Credential; f != nil {
+		token.RPID, token.AAGUID, token.Firmware, token.Attestation, token.Emulated = f.RPID, f.AAGUID, f.Firmware, f.Attestation, f.Emulated
+	}
+	return token
 }
 
 // tokenImport is the operation token-import.
@@ -300,4 +307,103 @@ func (c *call) userUnlock(ctx context.Context, r *api.UserRequest) (*api.UserRes
 		return nil, registryError(fmt.Errorf("user: %w", err))
 	}
 	return &api.UserResult{User: r.User}, nil
+}
+
+// tokenCreate is the operation token-create.
+func (c *call) tokenCreate(ctx context.Context, r *api.TokenCreateRequest) (*api.TokenCreateResult, error) {
+	s, err := c.registry()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.aboutPerson(r.User); err != nil {
+		return nil, err
+	}
+	p := otp.Parameters{Kind: otp.Kind(cmp.Or(r.Kind, string(otp.TOTP))), Hash: otp.Hash(r.Hash), Digits: r.Digits, Period: r.Period}.Default()
+	if p.Kind != otp.TOTP && p.Kind != otp.HOTP {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "no app makes codes of the kind " + shorten(r.Kind), Hint: "want totp or hotp"}
+	}
+	if err := p.Check(); err != nil {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: plain(err)}
+	}
+	token := seedfile.Token{Issuer: cmp.Or(printable(r.Issuer), c.e.cfg.People.Issuer), Account: r.User, Params: p, Seed: make([]byte, p.Hash.New()().Size())}
+	defer token.Wipe()
+	_, _ = rand.Read(token.Seed) // never fails
+	k, err := s.Create(ctx, r.User, registry.Seed{Issuer: token.Issuer, Params: p, Secret: token.Seed})
+	if err != nil {
+		return nil, registryError(err)
+	}
+	c.token = k.Serial
+	uri := token.URI()
+	code, err := seedfile.QR(uri)
+	if err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
+	return &api.TokenCreateResult{Token: describeToken(k), URI: api.Bytes(uri), PNG: code.PNG(), Text: code.Terminal(false), Inverted: code.Terminal(true)}, nil
+}
+
+// tokenExport is the operation token-export.
+func (c *call) tokenExport(ctx context.Context, r *api.TokenExportRequest) (*api.TokenExportResult, error) {
+	defer func() { clear(r.Key); clear(r.Passphrase) }()
+	s, err := c.registry()
+	if err != nil {
+		return nil, err
+	}
+	invalid := func(message, hint string) error {
+		return &api.Error{Code: api.CodeInvalidRequest, Message: message, Hint: hint}
+	}
+	switch {
+	case (len(r.Serials) == 0) == !r.All:
+		return nil, invalid("name tokens, or ask for all", "token-list has their serial numbers")
+	case (len(r.Key) == 0) == (len(r.Passphrase) == 0):
+		return nil, invalid("an export is encrypted: with a key or with a passphrase", "a key has 16, 24 or 32 bytes")
+	}
+	c.token = shorten(strings.Join(r.Serials, ","))
+	if r.All {
+		c.about = "all tokens"
+	}
+	var result *api.TokenExportResult
+	err = s.Export(ctx, r.Serials, func(seeds []registry.Seed) error {
+		list := make([]seedfile.Token, len(seeds))
+		for i, d := range seeds {
+			list[i] = seedfile.Token{
+				Serial: d.Serial, Manufacturer: d.Manufacturer, Model: d.Model, Issuer: d.Issuer, Params: d.Params, Seed: d.Secret,
+				Counter: d.Counter, Drift: d.Drift, Start: d.Starts, Expiry: d.Expires,
+			}
+		}
+		var b bytes.Buffer
+		if err := seedfile.WritePSKC(&b, list, seedfile.WriteOptions{Key: r.Key, Passphrase: r.Passphrase}); err != nil {
+			return invalid(plain(err), "nothing was exported")
+		}
+		result = &api.TokenExportResult{Data: b.Bytes(), Tokens: len(list)}
+		return nil
+	})
+	if err != nil {
+		return nil, registryError(err)
+	}
+	return result, nil
+}
+
+// tokenChallenge is the operation token-challenge.
+func (c *call) tokenChallenge(ctx context.Context, r *api.TokenRequest) (*api.TokenChallengeResult, error) {
+	c.token = printable(r.Serial)
+	s, err := c.registry()
+	if err != nil {
+		return nil, err
+	}
+	question, expires, err := s.Challenge(ctx, r.Serial)
+	if err != nil {
+		return nil, registryError(err)
+	}
+	return &api.TokenChallengeResult{Serial: r.Serial, Challenge: question, Expires: stamp(expires)}, nil
+}
+
+// tokenAnswer is the operation token-answer.
+func (c *call) tokenAnswer(ctx context.Context, r *api.TokenAnswerRequest) (*api.TokenResult, error) {
+	return c.changed(ctx, r.Serial, func(s *registry.Service) error {
+		got, err := s.Answer(ctx, r.Serial, r.Code)
+		if got.Outcome != "" && got.Outcome != registry.Accepted {
+			c.about = string(got.Outcome)
+		}
+		return err
+	})
 }

@@ -15,7 +15,7 @@ type UI interface {
 	// Show tells the person something and returns at once. The engine calls
 	// withdraw when it is over (the touch is done, the key is free).
 	Show(p api.Prompt) (withdraw func())
-	// PIN asks for a PIN, or for a new one, by p.Kind. The caller wipes it. An
+	// PIN asks for a PIN, a new one, or a one-time code, by p.Kind. The caller wipes it. An
 	// [*api.Error] with [api.CodePINRequired] says that nobody can be asked,
 	// one with [api.CodeCancelled] that the person gave up.
 	PIN(ctx context.Context, p api.Prompt) (api.Secret, error)

@@ -45,6 +45,8 @@ type PolicyExplainRequest struct {
 	Key       string   `json:"key,omitempty"` // id or serial number; a key that is not there is taken by its name
 	Origin    string   `json:"origin,omitempty"`
 	RPID      string   `json:"rpId,omitempty"`
+	// Given is what a person has shown, for second-factor: key, verification, code, recovery.
+	Given []string `json:"given,omitempty"`
 }
 
 // PolicyExplainResult is the answer to [OpPolicyExplain].

@@ -16,6 +16,7 @@ const (
 
 	PromptPIN     PromptKind = "pin"     // answer: the PIN, as the raw body
 	PromptNewPIN  PromptKind = "new-pin" // answer: the new PIN, as the raw body
+	PromptCode    PromptKind = "code"    // answer: a one-time code or a recovery code of the person, as the raw body
 	PromptChoose  PromptKind = "choose"  // answer: the index of a choice, as a JSON number
 	PromptConfirm PromptKind = "confirm" // answer: true or false, as JSON
 	// PromptConsent asks whether a program may do what the policy leaves to people. Answer: the index of a
@@ -67,7 +68,7 @@ type Prompt struct {
 // Answerable says whether prompts of this kind want an answer.
 func (k PromptKind) Answerable() bool {
 	switch k {
-	case PromptPIN, PromptNewPIN, PromptChoose, PromptConfirm, PromptConsent:
+	case PromptPIN, PromptNewPIN, PromptCode, PromptChoose, PromptConfirm, PromptConsent:
 		return true
 	}
 	return false
@@ -77,7 +78,7 @@ func (k PromptKind) Answerable() bool {
 func PromptKinds() []PromptKind {
 	return []PromptKind{
 		PromptTouch, PromptVerify, PromptReplug, PromptInsert, PromptWait, PromptSample, PromptLease,
-		PromptPIN, PromptNewPIN, PromptChoose, PromptConfirm, PromptConsent,
+		PromptPIN, PromptNewPIN, PromptCode, PromptChoose, PromptConfirm, PromptConsent,
 	}
 }
 

@@ -78,3 +78,9 @@ func (r ConfigVendorRequest) Timeout() time.Duration { return milliseconds(r.Tim
 
 // Timeout is TimeoutMS as a duration.
 func (r EmulateObserveRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS.
+func (r UserEnrollRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS.
+func (r UserVerifyRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }

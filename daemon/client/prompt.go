@@ -49,9 +49,7 @@ func newPrompts(ctx context.Context, c *Client, ui Prompter) *prompts {
 }
 
 func (p *prompts) open(prompt api.Prompt) {
-	switch prompt.Kind {
-	case api.PromptPIN, api.PromptNewPIN, api.PromptChoose, api.PromptConfirm, api.PromptConsent:
-	default:
+	if !prompt.Kind.Answerable() {
 		p.ui.Show(prompt)
 		return
 	}

@@ -34,10 +34,10 @@ var (
 		yes, _ := v.(bool)
 		return strconv.AppendBool(nil, yes)
 	}}
-	resign = &reading{kinds: []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptChoose, api.PromptConfirm, api.PromptConsent}}
+	resign = &reading{kinds: []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptCode, api.PromptChoose, api.PromptConfirm, api.PromptConsent}}
 )
 
-// answer answers the prompt that the first argument names. A PIN, which how being nil means, comes
+// answer answers the prompt that the first argument names. A PIN or a code, which how being nil means, comes
 // through the file descriptor that is the second one.
 func (c *call) answer(to asked, how *reading) error {
 	id, _ := c.msg.Body[0].(string)
@@ -45,7 +45,7 @@ func (c *call) answer(to asked, how *reading) error {
 	if kind == "" {
 		return notFound("prompt")
 	}
-	kinds := []api.PromptKind{api.PromptPIN, api.PromptNewPIN}
+	kinds := []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptCode}
 	if how != nil {
 		kinds = how.kinds
 	}

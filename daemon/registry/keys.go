@@ -55,6 +55,11 @@ func (s *Service) AddKey(ctx context.Context, user string, key Key) (k *store.To
 	return k, err
 }
 
+// Handle is what a person is called in credentials: it tells nothing of the name (WebAuthn Level 3, section 14.6.1).
+func (s *Service) Handle(user string) []byte {
+	return s.cfg.Sealer.Fingerprint([]byte("user handle\x00" + user))
+}
+
 // Room fails with [ErrTooMany] when a person can have no more tokens and keys. Somebody who is not there has room.
 func (s *Service) Room(ctx context.Context, user string) error {
 	return s.cfg.Store.View(ctx, func(tx store.Tx) error { return s.room(tx, user) })
