@@ -16,7 +16,7 @@ import (
 
 // Kinds are the prompts that a pinentry can show.
 func Kinds() []api.PromptKind {
-	return []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptConfirm, api.PromptConsent}
+	return []api.PromptKind{api.PromptPIN, api.PromptNewPIN, api.PromptCode, api.PromptConfirm, api.PromptConsent}
 }
 
 // attempts is how often a new PIN may be typed in two ways.
@@ -65,7 +65,7 @@ func (p *Prompter) Confirm(ctx context.Context, prompt api.Prompt) (bool, error)
 	return err == nil, err
 }
 
-// PIN asks for a PIN, for a new one twice.
+// PIN asks for a PIN or a code, for a new PIN twice.
 func (p *Prompter) PIN(ctx context.Context, prompt api.Prompt) (api.Secret, error) {
 	s, err := p.open(ctx, prompt)
 	if err != nil {
@@ -76,7 +76,11 @@ func (p *Prompter) PIN(ctx context.Context, prompt api.Prompt) (api.Secret, erro
 		return api.Secret{}, err
 	}
 	if prompt.Kind != api.PromptNewPIN {
-		pin, err := s.pin("PIN:")
+		label := "PIN:"
+		if prompt.Kind == api.PromptCode {
+			label = "Code:"
+		}
+		pin, err := s.pin(label)
 		return api.NewSecret(pin), err
 	}
 	for range attempts {
