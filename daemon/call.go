@@ -213,6 +213,19 @@ func (c *call) show(p api.Prompt) (withdraw func()) {
 	})
 }
 
+// progress tells the program that asks how far an operation is, by prompts that want nothing. of is 0 if nobody knows; end takes the last
+// one away.
+func (c *call) progress() (tell func(what string, done, of int), end func()) {
+	withdraw := func() {}
+	tell = func(what string, done, of int) {
+		withdraw()
+		p := c.prompt(api.PromptProgress, nil)
+		p.Message, p.Done, p.Of = what, done, of
+		withdraw = c.requester.Show(p)
+	}
+	return tell, func() { withdraw() }
+}
+
 // showOthers shows a prompt that wants no answer as show does, but not to the program that asks.
 func (c *call) showOthers(p api.Prompt) (withdraw func()) {
 	c.e.events.prompt(p)

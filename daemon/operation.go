@@ -19,6 +19,8 @@ type Operation struct {
 	Scope   policy.Scope
 	// Interactive operations may show prompts.
 	Interactive bool
+	// Large operations take files, which may be longer than other requests.
+	Large bool
 	// Request and Result are zero values of the types that cross the socket.
 	Request, Result any
 
@@ -131,6 +133,7 @@ func init() {
 		table[op.Name] = op
 		key, ok := reflect.TypeOf(op.Request).FieldByName("Key")
 		op.keyed = ok && key.Type.Kind() == reflect.String && !slices.Contains([]string{api.OpLeaseEnd, api.OpPolicyExplain, api.OpAuditList}, op.Name)
+		op.Large = slices.Contains([]string{api.OpTokenImport, api.OpStoreRestore, api.OpStoreCheck}, op.Name)
 		op.sited = op.Name == api.OpRegister || op.Name == api.OpAssert
 	}
 }

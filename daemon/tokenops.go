@@ -70,14 +70,48 @@ func describeToken(k *store.Token) api.Token {
 	return token
 }
 
+// seeds reads a seed file, or several that go together.
+func seeds(data []byte, files []api.Bytes, o seedfile.Options) (*seedfile.Result, error) {
+	if len(data) > 0 {
+		files = append([]api.Bytes{data}, files...)
+	}
+	var all bytes.Buffer
+	defer func() { clear(all.Bytes()) }()
+	for i, f := range files {
+		texts := []string{string(f)}
+		if seedfile.IsImage(f) {
+			var err error
+			if texts, err = seedfile.ReadImage(bytes.NewReader(f)); err != nil {
+				return nil, fmt.Errorf("file %d: %w", i+1, err)
+			}
+		}
+		if len(files) == 1 && !seedfile.IsImage(f) {
+			return seedfile.Read(bytes.NewReader(f), o)
+		}
+		for _, text := range texts {
+			all.WriteString(text + "\n")
+		}
+	}
+	return seedfile.Read(&all, o)
+}
+
 // tokenImport is the operation token-import.
 func (c *call) tokenImport(ctx context.Context, r *api.TokenImportRequest) (*api.TokenImportResult, error) {
-	defer func() { clear(r.Data); clear(r.Key); clear(r.Passphrase) }()
+	defer func() {
+		clear(r.Data)
+		clear(r.Key)
+		clear(r.Passphrase)
+		for _, f := range r.Files {
+			clear(f)
+		}
+	}()
 	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
-	file, err := seedfile.Read(bytes.NewReader(r.Data), seedfile.Options{Format: seedfile.Format(r.Format), Key: r.Key, Passphrase: r.Passphrase})
+	progress, end := c.progress()
+	defer end()
+	file, err := seeds(r.Data, r.Files, seedfile.Options{Format: seedfile.Format(r.Format), Key: r.Key, Passphrase: r.Passphrase, Progress: func(done int) { progress("Reading tokens", done, 0) }})
 	if err != nil {
 		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: plain(err), Hint: "nothing was imported"}
 	}
@@ -86,16 +120,18 @@ func (c *call) tokenImport(ctx context.Context, r *api.TokenImportRequest) (*api
 	for _, refused := range file.Refused {
 		result.Lines = append(result.Lines, api.TokenImportLine{Line: refused.Line, Serial: refused.Serial, Verdict: string(registry.Refused), Reason: refused.Reason})
 	}
-	seeds := make([]registry.Seed, len(file.Tokens))
+	list := make([]registry.Seed, len(file.Tokens))
 	for i := range file.Tokens {
 		t := &file.Tokens[i]
-		seeds[i] = registry.Seed{
+		list[i] = registry.Seed{
 			Serial: t.Serial, Manufacturer: t.Manufacturer, Model: t.Model, Issuer: cmp.Or(t.Issuer, t.Account), Params: t.Params, Secret: t.Seed,
 			Counter: t.Counter, Drift: t.Drift, Starts: t.Start, Expires: t.Expiry,
 		}
 	}
 	// A file is taken whole or not at all.
-	lines, err := s.Import(ctx, seeds, r.DryRun || len(file.Refused) > 0)
+	lines, err := s.Import(ctx, list, registry.ImportOptions{
+		Dry: r.DryRun || len(file.Refused) > 0, Progress: func(done, of int) { progress("Storing tokens", done, of) },
+	})
 	if err != nil && !errors.Is(err, registry.ErrImport) {
 		return nil, registryError(err)
 	}

@@ -69,6 +69,9 @@ func (s *screen) Show(p api.Prompt) {
 	defer s.mu.Unlock()
 	if s.width == nil {
 		s.open = append(s.open, p)
+		if p.Kind == api.PromptProgress {
+			return // only something for a screen
+		}
 		fmt.Fprintln(s.out, sentence(p, time.Now()))
 		return
 	}
@@ -166,11 +169,26 @@ func sentence(p api.Prompt, now time.Time) string {
 	if s == "" {
 		s = clean(string(p.Kind))
 	}
+	if p.Kind == api.PromptProgress {
+		return s + progressBar(p.Done, p.Of)
+	}
 	if t, err := time.Parse(time.RFC3339, p.Deadline); err == nil {
 		left := max(0, t.Sub(now)).Round(time.Second)
 		s += fmt.Sprintf(" (%d s left)", int(left.Seconds()))
 	}
 	return s
+}
+
+// progressWidth is how many characters a bar has.
+const progressWidth = 30
+
+// progressBar is how far something is.
+func progressBar(done, of int) string {
+	if of <= 0 {
+		return fmt.Sprintf(": %d", done)
+	}
+	full := progressWidth * min(done, of) / of
+	return fmt.Sprintf(" [%s%s] %d of %d", strings.Repeat("#", full), strings.Repeat(".", progressWidth-full), done, of)
 }
 
 // pause takes the prompts off the screen while a question is asked, one question at a

@@ -14,6 +14,8 @@ const (
 	PromptSample PromptKind = "sample" // finger on the sensor, to be learnt; Sample says how the last one was
 	PromptLease  PromptKind = "lease"  // the key is leased to the program that asked; Lease names the lease
 
+	PromptProgress PromptKind = "progress" // wait; Done and Of say how far it is
+
 	PromptPIN     PromptKind = "pin"     // answer: the PIN, as the raw body
 	PromptNewPIN  PromptKind = "new-pin" // answer: the new PIN, as the raw body
 	PromptCode    PromptKind = "code"    // answer: a one-time code or a recovery code of the person, as the raw body
@@ -59,6 +61,9 @@ type Prompt struct {
 	// wait prompts.
 	Position int `json:"position,omitempty"`
 	Waiting  int `json:"waiting,omitempty"`
+	// Done and Of say how far a long operation is, for progress prompts; Of is 0 if nobody knows.
+	Done int `json:"done,omitempty"`
+	Of   int `json:"of,omitempty"`
 	// Lease is the secret name of a lease. Only the program that asked for it sees it.
 	Lease string `json:"lease,omitempty"`
 	// Deadline is when the operation gives up, RFC 3339; empty when it does not.
@@ -77,7 +82,7 @@ func (k PromptKind) Answerable() bool {
 // PromptKinds are all kinds of prompts.
 func PromptKinds() []PromptKind {
 	return []PromptKind{
-		PromptTouch, PromptVerify, PromptReplug, PromptInsert, PromptWait, PromptSample, PromptLease,
+		PromptTouch, PromptVerify, PromptReplug, PromptInsert, PromptWait, PromptSample, PromptLease, PromptProgress,
 		PromptPIN, PromptNewPIN, PromptCode, PromptChoose, PromptConfirm, PromptConsent,
 	}
 }

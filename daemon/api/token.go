@@ -33,8 +33,9 @@ type Token struct {
 
 // TokenImportRequest brings tokens from a seed file, all or none.
 type TokenImportRequest struct {
-	// Data is the file.
-	Data Bytes `json:"data"`
+	// Data is the file; Files are several, which are read as one: pictures of QR codes, and files of URIs.
+	Data  Bytes   `json:"data,omitempty"`
+	Files []Bytes `json:"files,omitempty"`
 	// Format is what it must be, empty to find out.
 	Format string `json:"format,omitempty"`
 	// Key or Passphrase open an encrypted PSKC file.

@@ -22,11 +22,13 @@ func (h *Handler) operate(w http.ResponseWriter, r *http.Request, who policy.Act
 		})
 		return
 	}
-	body, e := h.readBody(w, r, h.cfg.MaxBody)
+	body, e := h.readBody(w, r, h.bodyLimit(who, op))
 	if e != nil {
 		fail(w, e)
 		return
 	}
+	// It may have had seeds or keys in it.
+	defer clear(body)
 	if len(body) > 0 && !isJSON(r.Header.Get("Content-Type")) {
 		failWith(w, http.StatusUnsupportedMediaType, &api.Error{
 			Code:    api.CodeInvalidRequest,
@@ -45,6 +47,18 @@ func (h *Handler) operate(w http.ResponseWriter, r *http.Request, who policy.Act
 		return
 	}
 	send(w, http.StatusOK, result)
+}
+
+// maxLarge bounds the bodies of operations that take files, in bytes.
+const maxLarge = 512 << 20
+
+// bodyLimit is how long a body may be. Files are read from those only whom the policy lets give them: others get no
+// memory for them.
+func (h *Handler) bodyLimit(who policy.Actor, op daemon.Operation) int64 {
+	if op.Large && h.engine.Authorize(who, policy.Action{Operation: op.Name, Scope: op.Scope}) == nil {
+		return max(h.cfg.MaxBody, maxLarge)
+	}
+	return h.cfg.MaxBody
 }
 
 // stream runs an operation whose prompts go to the client.

@@ -105,7 +105,7 @@ func TestBackupIsChecked(t *testing.T) {
 				l.t.Fatalf("cut off at %d: %v", n, err)
 			}
 			bad := bytes.Clone(b.Bytes())
-			bad[n] ^= 0x10
+			bad[n] ^= 0xff // some bits of the last byte do not count
 			if _, err := fresh.CheckBackup(bad); n > 9 && !errors.Is(err, registry.ErrBackup) {
 				l.t.Fatalf("changed at %d: %v", n, err)
 			}

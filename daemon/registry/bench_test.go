@@ -21,7 +21,7 @@ func fill(b testing.TB, s store.Store, service *registry.Service, n int) {
 		for i := from; i < min(n, from+10000); i++ {
 			seeds = append(seeds, registry.Seed{Serial: fmt.Sprintf("T%07d", i), Params: otp.Parameters{Kind: otp.HOTP}, Secret: seedOf(i)})
 		}
-		if _, err := service.Import(b.Context(), seeds, false); err != nil {
+		if _, err := service.Import(b.Context(), seeds, registry.ImportOptions{}); err != nil {
 			b.Fatal(err)
 		}
 		if err := s.Update(b.Context(), func(tx store.Tx) error {
@@ -132,7 +132,7 @@ func BenchmarkImport(b *testing.B) {
 			}
 			for b.Loop() {
 				service := registry.New(registry.Config{Store: open(b)(), Sealer: sealer(b)})
-				if _, err := service.Import(b.Context(), seeds, false); err != nil {
+				if _, err := service.Import(b.Context(), seeds, registry.ImportOptions{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -14,7 +14,7 @@ import (
 func (l *lab) ocra(serial, suite string) *otp.OCRAKey {
 	l.t.Helper()
 	seed := append([]byte(serial+"-"), secret...)
-	if _, err := l.Import(l.t.Context(), []registry.Seed{{Serial: serial, Params: otp.Parameters{Kind: otp.OCRA, Suite: suite}, Secret: seed}}, false); err != nil {
+	if _, err := l.Import(l.t.Context(), []registry.Seed{{Serial: serial, Params: otp.Parameters{Kind: otp.OCRA, Suite: suite}, Secret: seed}}, registry.ImportOptions{}); err != nil {
 		l.t.Fatal(err)
 	}
 	if err := l.Assign(l.t.Context(), serial, "alice"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fobd/fobd/daemon/store"
@@ -47,8 +48,19 @@ var ErrImport = errors.New("registry: nothing was imported: a file is taken whol
 // errDry undoes an import that was only tried.
 var errDry = errors.New("registry: only tried")
 
-// Import adds tokens: all, or with an [ErrImport] none. There is a line for each. With dry it adds none in any case.
-func (s *Service) Import(ctx context.Context, seeds []Seed, dry bool) (lines []Line, err error) {
+// ImportOptions say how tokens are imported.
+type ImportOptions struct {
+	// Dry only tries.
+	Dry bool
+	// Progress, if set, is called with how many of the new tokens are in the database, before all of them count.
+	Progress func(done, of int)
+}
+
+// importPiece is how many tokens are added between two calls of Progress.
+const importPiece = 1024
+
+// Import adds tokens: all, or with an [ErrImport] none. There is a line for each.
+func (s *Service) Import(ctx context.Context, seeds []Seed, o ImportOptions) (lines []Line, err error) {
 	now := s.cfg.Now()
 	// What takes time comes before the database is locked.
 	made := make([]*store.Token, len(seeds))
@@ -90,10 +102,19 @@ func (s *Service) Import(ctx context.Context, seeds []Seed, dry bool) (lines []L
 		switch {
 		case bad:
 			return ErrImport
-		case dry:
+		case o.Dry:
 			return errDry
 		}
-		return tx.AddTokens(fresh...)
+		done := 0
+		for piece := range slices.Chunk(fresh, importPiece) {
+			if err := tx.AddTokens(piece...); err != nil {
+				return err
+			}
+			if done += len(piece); o.Progress != nil {
+				o.Progress(done, len(fresh))
+			}
+		}
+		return nil
 	}
 	// Another daemon may add the same tokens at the same time: then they are known.
 	for tries := 3; tries > 0; tries-- {

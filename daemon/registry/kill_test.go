@@ -76,7 +76,7 @@ func TestWorker(t *testing.T) {
 			for i := range killBatch {
 				seeds = append(seeds, registry.Seed{Serial: fmt.Sprintf("B%s-%03d", batch, i), Params: otp.Parameters{Kind: otp.TOTP}, Secret: seedOf(i)})
 			}
-			if _, err := service.Import(t.Context(), seeds, false); err != nil {
+			if _, err := service.Import(t.Context(), seeds, registry.ImportOptions{}); err != nil {
 				fmt.Printf("error %v\n", err)
 				return
 			}

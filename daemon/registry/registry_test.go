@@ -82,7 +82,7 @@ func (l *lab) device(serial string, p otp.Parameters) *device {
 	l.t.Helper()
 	seed := append([]byte(serial+"-"), secret...)
 	p = p.Default()
-	lines, err := l.Import(l.t.Context(), []registry.Seed{{Serial: serial, Params: p, Secret: seed}}, false)
+	lines, err := l.Import(l.t.Context(), []registry.Seed{{Serial: serial, Params: p, Secret: seed}}, registry.ImportOptions{})
 	if err != nil || len(lines) != 1 || lines[0].Verdict != registry.Added {
 		l.t.Fatalf("import: %+v, %v", lines, err)
 	}
@@ -456,13 +456,13 @@ func TestImportIsWholeOrNothing(t *testing.T) {
 			}
 			return s
 		}
-		lines, err := l.Import(t.Context(), []registry.Seed{seed("A", 1), seed("B", 2)}, false)
+		lines, err := l.Import(t.Context(), []registry.Seed{seed("A", 1), seed("B", 2)}, registry.ImportOptions{})
 		if err != nil || verdicts(lines) != "A:new B:new " {
 			t.Errorf("got %s, %v", verdicts(lines), err)
 		}
 		short := seed("E", 5)
 		short.Secret = short.Secret[:3]
-		lines, err = l.Import(t.Context(), []registry.Seed{seed("A", 1), seed("B", 9), seed("C", 3), short, seed("", 6)}, false)
+		lines, err = l.Import(t.Context(), []registry.Seed{seed("A", 1), seed("B", 9), seed("C", 3), short, seed("", 6)}, registry.ImportOptions{})
 		if !errors.Is(err, registry.ErrImport) || !strings.HasPrefix(verdicts(lines), "A:known B:conflicting C:new E:refused app-") || lines[4].Verdict != registry.Added {
 			t.Errorf("got %s, %v", verdicts(lines), err)
 		}
@@ -470,7 +470,7 @@ func TestImportIsWholeOrNothing(t *testing.T) {
 			t.Errorf("half of it is there: %v", err)
 		}
 		// Twice in one file, and one seed under two numbers.
-		lines, err = l.Import(t.Context(), []registry.Seed{seed("D", 1), seed("D", 1)}, false)
+		lines, err = l.Import(t.Context(), []registry.Seed{seed("D", 1), seed("D", 1)}, registry.ImportOptions{})
 		if err != nil || verdicts(lines) != "D:new D:known " || lines[0].SameSeed != "A" {
 			t.Errorf("got %+v, %v", lines, err)
 		}

@@ -31,6 +31,11 @@ const (
 // ErrImage says that a picture cannot be read or has no QR code.
 var ErrImage = errors.New("seedfile: no QR code")
 
+// IsImage says whether a file begins as a PNG or a JPEG does.
+func IsImage(file []byte) bool {
+	return bytes.HasPrefix(file, []byte("\x89PNG\r\n\x1a\n")) || bytes.HasPrefix(file, []byte("\xff\xd8\xff"))
+}
+
 // ReadImage finds the QR codes in a PNG or JPEG and returns their texts, each once. They are URIs for [Read] or
 // [ParseURI], if the picture is one of a token, and secrets.
 func ReadImage(r io.Reader) (texts []string, err error) {
