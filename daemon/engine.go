@@ -133,7 +133,9 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Limits.setDefaults()
-	cfg.People.setDefaults()
+	if err := cfg.People.setDefaults(); err != nil {
+		return nil, err
+	}
 	if cfg.Observer == nil {
 		cfg.Observer = unobserved{}
 	}

@@ -45,11 +45,19 @@ type Models interface {
 // DefaultRPID is that of [People].
 const DefaultRPID = "fobd.invalid"
 
-func (p *People) setDefaults() {
+func (p *People) setDefaults() error {
 	p.RPID = cmp.Or(p.RPID, DefaultRPID)
 	p.RPName = cmp.Or(p.RPName, p.RPID)
 	p.Issuer = cmp.Or(p.Issuer, "fobd")
 	p.Lifetime = cmp.Or(p.Lifetime, 5*time.Minute)
+	domain, err := webauthn.ParseOrigin(p.origin())
+	if err == nil {
+		_, err = webauthn.RPID(domain, p.RPID)
+	}
+	if err != nil {
+		return fmt.Errorf("daemon: people's RP ID %q: %w", p.RPID, err)
+	}
+	return nil
 }
 
 // origin is that of the client data.

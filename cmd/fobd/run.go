@@ -63,7 +63,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		// After the engine: its last operations are written down, too.
 		defer func() { err = errors.Join(err, written.Log.Close()) }()
 	}
-	people, closeRegistry, err := openRegistry(ctx, cfg, log)
+	known, sealing, closeRegistry, err := openRegistry(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,8 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 			Requests: cfg.Limits.Requests, UserRequests: cfg.Limits.UserRequests,
 			Streams: cfg.Limits.Streams, UserStreams: cfg.Limits.UserStreams, Queue: cfg.Limits.Queue, UserQueue: cfg.Limits.UserQueue,
 		},
-		Registry:   people,
+		Registry:   known,
+		People:     people(cfg, sealing, log),
 		KeepTokens: cfg.PIN.Keep.Duration,
 		Observer:   counts,
 		Verifier:   relyingparty.Verifier{},

@@ -37,6 +37,14 @@ func lockIn(cfg *config.Config, scope config.Scope, e *endpoint, log *slog.Logge
 	if path := cfg.Tokens.Database; path != "" && !isPostgres(path) {
 		r.Write = append(r.Write, filepath.Dir(path))
 	}
+	for _, file := range []string{cfg.People.Metadata, cfg.People.MetadataRoot} {
+		if file != "" {
+			r.Read = append(r.Read, filepath.Dir(file))
+		}
+	}
+	if file := cfg.Tokens.KeyFile; file != "" {
+		r.Write = append(r.Write, filepath.Dir(file)) // a new key may come
+	}
 	if cfg.Trace != "" {
 		r.Write = append(r.Write, filepath.Dir(cfg.Trace))
 	}

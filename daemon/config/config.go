@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/fobd/fobd/daemon/api"
 )
 
@@ -26,6 +28,7 @@ type Config struct {
 	Limits   Limits   `toml:"limits"`
 	PIN      PIN      `toml:"pin"`
 	Tokens   Tokens   `toml:"tokens"`
+	People   People   `toml:"people"`
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
 	Policy     Policy     `toml:"policy"`
@@ -114,11 +117,30 @@ type Tokens struct {
 	KeyFile string `toml:"key-file"`
 }
 
+// People is about people's security keys, and what the daemon states about people.
+type People struct {
+	// RPID is the site that their credentials are made for, RPName its name.
+	RPID   string `toml:"rp-id"`
+	RPName string `toml:"rp-name"`
+	// Issuer is the daemon's name in statements, and before names in authenticator apps. Statement is how long a statement holds.
+	Issuer    string   `toml:"issuer"`
+	Statement Duration `toml:"statement"`
+	// Metadata is a file of FIDO's Metadata Service, MetadataRoot a certificate in PEM that it is signed under, empty for FIDO's.
+	Metadata     string `toml:"metadata"`
+	MetadataRoot string `toml:"metadata-root"`
+	// Models are the AAGUIDs of the models that are taken, none for all; Attested takes only keys that prove which model they are.
+	Models   []string `toml:"models"`
+	Attested bool     `toml:"attested"`
+}
+
 // PIN is about the PINs of keys.
 type PIN struct {
 	// Keep is how long what a key gives for a PIN or a finger is kept for the process that asked; 0 is not at all.
 	Keep Duration `toml:"keep"`
 }
+
+// maxStatement is the longest that a statement may hold: what has happened to the person's keys since, it does not tell.
+const maxStatement = 24 * time.Hour
 
 // maxKeep is the longest that a key lets it be used (CTAP 2.3, section 6.5.2.1).
 const maxKeep = 10 * time.Minute
@@ -215,6 +237,7 @@ func Defaults(s Scope) Config {
 		Limits:     Limits{Connections: 16384, UserConnections: 12288, Requests: 4096, UserRequests: 2048, Streams: 16384, UserStreams: 12288, Queue: 2048, UserQueue: 1024, Body: 1024},
 		PIN:        PIN{Duration{5 * time.Minute}},
 		Tokens:     Tokens{Enabled: true},
+		People:     People{RPID: "fobd.invalid", Issuer: "fobd", Statement: Duration{5 * time.Minute}, Models: []string{}},
 		Enterprise: Enterprise{RPIDs: []string{}},
 		Policy:     Policy{Dir: s.PolicyDir(), Defaults: true},
 		Audit:      Audit{Enabled: true, Sync: Sync{SyncInterval}, MaxSize: 64, Keep: 16, Journal: s == System},
@@ -249,6 +272,17 @@ func (c *Config) Validate() error {
 	}
 	if c.PIN.Keep.Duration > maxKeep {
 		errs = append(errs, fmt.Errorf("config: pin.keep is %v, and keys let go after %v", c.PIN.Keep.Duration, maxKeep))
+	}
+	if d := c.People.Statement.Duration; d <= 0 || d > maxStatement {
+		errs = append(errs, fmt.Errorf("config: people.statement is %v, want more than 0 and at most %v", d, maxStatement))
+	}
+	for _, model := range c.People.Models {
+		if _, err := uuid.Parse(model); err != nil || len(model) != 36 {
+			errs = append(errs, fmt.Errorf("config: people.models has %q, want AAGUIDs such as 2fc0579f-8113-47ea-b116-bb5a8db9202a", model))
+		}
+	}
+	if c.People.MetadataRoot != "" && c.People.Metadata == "" {
+		errs = append(errs, errors.New("config: people.metadata-root without people.metadata"))
 	}
 	l := c.Limits
 	if min(l.Connections, l.UserConnections, l.Requests, l.UserRequests, l.Streams, l.UserStreams, l.Queue, l.UserQueue, l.Body) < 1 || l.Body > 1<<16 {

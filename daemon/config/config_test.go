@@ -82,6 +82,15 @@ dir = "/d"
 defaults = false
 [prompts]
 order = ["notify", "requester"]
+[people]
+rp-id = "corp.example"
+rp-name = "Corp"
+issuer = "i"
+statement = "9s"
+metadata = "/m"
+metadata-root = "/r"
+models = ["2fc0579f-8113-47ea-b116-bb5a8db9202a"]
+attested = true
 [expose]
 enabled = true
 key = "1234"
@@ -115,9 +124,13 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Timeouts: config.Timeouts{
 			Operation: span(2 * time.Minute), Body: span(3 * time.Second), Shutdown: span(4 * time.Second),
 		},
-		Limits:     config.Limits{Connections: 100, UserConnections: 10, Requests: 9, UserRequests: 8, Streams: 7, UserStreams: 6, Queue: 5, UserQueue: 3, Body: 4},
-		PIN:        config.PIN{Keep: span(7 * time.Second)},
-		Tokens:     config.Tokens{Database: "postgres://d", KeyFile: "/k"},
+		Limits: config.Limits{Connections: 100, UserConnections: 10, Requests: 9, UserRequests: 8, Streams: 7, UserStreams: 6, Queue: 5, UserQueue: 3, Body: 4},
+		PIN:    config.PIN{Keep: span(7 * time.Second)},
+		Tokens: config.Tokens{Database: "postgres://d", KeyFile: "/k"},
+		People: config.People{
+			RPID: "corp.example", RPName: "Corp", Issuer: "i", Statement: span(9 * time.Second), Metadata: "/m", MetadataRoot: "/r",
+			Models: []string{"2fc0579f-8113-47ea-b116-bb5a8db9202a"}, Attested: true,
+		},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Policy:     config.Policy{Dir: "/d"},
 		Audit:      config.Audit{Dir: "/a", Sync: config.Sync{Value: config.SyncAlways}, MaxSize: 2, Keep: 3, Journal: true, Required: true},

@@ -130,7 +130,7 @@ def run(method, request):
 options = json.load(sys.stdin)
 run("PinSet", {})
 credential = run("Register", {"origin": "https://example.org", "options": options})["credential"]
-verified = json.loads(manager.Verify(json.dumps({"origin": "https://example.org", "creationOptions": options, "credential": credential})))
+verified = json.loads(manager.Check(json.dumps({"origin": "https://example.org", "creationOptions": options, "credential": credential})))
 try:
     manager.EmulateRemove(json.dumps({"name": "nobody"}))
     sys.exit("no error")

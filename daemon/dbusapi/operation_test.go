@@ -132,7 +132,7 @@ func TestRegisterAndAssertWithPINs(t *testing.T) {
 	answer(o, api.PromptPIN, memfd(t, "123456"))
 	registration := finished[api.RegisterResult](p, o)
 	var checked string
-	if err := p.ask("Verify", api.CheckRequest{Origin: origin, CreationOptions: creation("required"), Credential: registration.Credential}).Store(&checked); err != nil {
+	if err := p.ask("Check", api.CheckRequest{Origin: origin, CreationOptions: creation("required"), Credential: registration.Credential}).Store(&checked); err != nil {
 		t.Fatal(err)
 	}
 	var known api.CheckResult
@@ -150,7 +150,7 @@ func TestRegisterAndAssertWithPINs(t *testing.T) {
 		t.Fatal(err)
 	}
 	signed := finished[api.AssertResult](p, o)
-	if err := p.ask("Verify", api.CheckRequest{
+	if err := p.ask("Check", api.CheckRequest{
 		Origin: origin, RequestOptions: assertion, Credential: signed.Credential, Registered: &known.Registered,
 	}).Err; err != nil {
 		t.Error(err)

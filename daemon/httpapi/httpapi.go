@@ -11,6 +11,7 @@
 //	POST   /v1/lease-reports  a lease as a file descriptor
 //	GET    /metrics           counts, for Prometheus
 //	GET    /v1/openapi.json   all of this, for machines
+//	GET    /v1/jwks           the keys that statements are signed with, as libraries for JWT want them
 //
 // No operation has code of its own here: names, request and result types come from the
 // table. Who asks is known from the connection (SO_PEERCRED), never from the request.
@@ -110,6 +111,7 @@ GET  /v1/prompts        prompts, for a program that shows them: ?name=NAME&kinds
 POST /v1/lease-reports  a lease as a file descriptor that carries CTAPHID
 GET  /metrics           counts, for Prometheus
 GET  /v1/openapi.json   the whole interface
+GET  /v1/jwks           the keys that statements about people are signed with
 
 The command line for all of it is fob(1).
 `
@@ -146,6 +148,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/v1/openapi.json":
 		if allow(w, r, http.MethodGet) {
 			h.describe(w)
+		}
+	case path == "/v1/jwks":
+		if allow(w, r, http.MethodGet) {
+			h.keySet(w, r, who)
 		}
 	case path == "/metrics" && h.cfg.Metrics != nil:
 		if allow(w, r, http.MethodGet) {

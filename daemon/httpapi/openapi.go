@@ -82,6 +82,13 @@ func describe(operations []daemon.Operation) object {
 			"default": problem,
 		},
 	}}
+	paths["/v1/jwks"] = object{"get": object{
+		"operationId": "jwks", "summary": "The keys that statements about people are signed with (RFC 7517)",
+		"responses": object{
+			"200":     object{"description": "a JWK Set", "content": content(typeJSON, s.of(api.StatementKeysResult{}, false))},
+			"default": problem,
+		},
+	}}
 	paths["/v1/openapi.json"] = object{"get": object{
 		"operationId": "openapi", "summary": "Describe this interface",
 		"responses": object{

@@ -39,7 +39,7 @@ func TestOpenAPIDescribesEveryOperation(t *testing.T) {
 	}
 	for path, method := range map[string]string{
 		"/v1/events": http.MethodGet, "/v1/openapi.json": http.MethodGet, "/v1/prompts/{id}": http.MethodDelete,
-		"/v1/lease-reports": http.MethodPost, "/metrics": http.MethodGet,
+		"/v1/lease-reports": http.MethodPost, "/metrics": http.MethodGet, "/v1/jwks": http.MethodGet,
 	} {
 		if item := doc.Paths.Find(path); item == nil || item.GetOperation(method) == nil {
 			t.Errorf("%s %s is not described", method, path)

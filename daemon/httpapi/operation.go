@@ -49,6 +49,16 @@ func (h *Handler) operate(w http.ResponseWriter, r *http.Request, who policy.Act
 	send(w, http.StatusOK, result)
 }
 
+// keySet is statement-keys by the address and method that libraries for JSON Web Tokens look for.
+func (h *Handler) keySet(w http.ResponseWriter, r *http.Request, who policy.Actor) {
+	result, err := h.engine.Do(r.Context(), who, api.OpStatementKeys, frontend.Decoder(nil), noUI{})
+	if err != nil {
+		fail(w, daemon.ErrorOf(err))
+		return
+	}
+	send(w, http.StatusOK, result)
+}
+
 // maxLarge bounds the bodies of operations that take files, in bytes.
 const maxLarge = 512 << 20
 

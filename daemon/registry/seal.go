@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -30,8 +31,8 @@ var ErrSeal = errors.New("registry: a sealed secret cannot be opened")
 
 // Sealer seals secrets. Its methods may be called from several goroutines.
 type Sealer struct {
-	keys  []sealKey // the first one seals
-	print []byte    // key of the fingerprints
+	keys  atomic.Pointer[[]sealKey] // the first one seals
+	print []byte                    // key of the fingerprints
 }
 
 type sealKey struct {
@@ -42,32 +43,40 @@ type sealKey struct {
 // NewSealer makes a sealer that seals with the first key and opens with all. Fingerprints depend on print, which stays when keys
 // are replaced. All are [KeySize] bytes long.
 func NewSealer(print []byte, keys ...[]byte) (*Sealer, error) {
-	if len(keys) == 0 {
-		return nil, errors.New("registry: no key to seal with")
+	if len(print) != KeySize {
+		return nil, fmt.Errorf("registry: a key of %d bytes, want %d", len(print), KeySize)
 	}
 	s := &Sealer{print: bytes.Clone(print)}
-	for _, key := range append([][]byte{print}, keys...) {
-		if len(key) != KeySize {
-			return nil, fmt.Errorf("registry: a key of %d bytes, want %d", len(key), KeySize)
-		}
+	return s, s.Replace(keys...)
+}
+
+// Replace puts other keys in the place of those from before.
+func (s *Sealer) Replace(keys ...[]byte) error {
+	if len(keys) == 0 {
+		return errors.New("registry: no key to seal with")
 	}
+	var list []sealKey
 	for _, key := range keys {
+		if len(key) != KeySize {
+			return fmt.Errorf("registry: a key of %d bytes, want %d", len(key), KeySize)
+		}
 		aead, err := chacha20poly1305.NewX(key)
 		if err != nil {
-			return nil, fmt.Errorf("registry: %w", err)
+			return fmt.Errorf("registry: %w", err)
 		}
 		name, err := hkdf.Key(sha256.New, key, nil, "fobd seal key name", nameSize)
 		if err != nil {
-			return nil, fmt.Errorf("registry: %w", err)
+			return fmt.Errorf("registry: %w", err)
 		}
-		s.keys = append(s.keys, sealKey{name, aead})
+		list = append(list, sealKey{name, aead})
 	}
-	return s, nil
+	s.keys.Store(&list)
+	return nil
 }
 
 // Seal seals a secret for a place, such as a token's serial number.
 func (s *Sealer) Seal(secret []byte, place string) []byte {
-	k := s.keys[0]
+	k := (*s.keys.Load())[0]
 	nonce := make([]byte, chacha20poly1305.NonceSizeX)
 	_, _ = rand.Read(nonce) // never fails
 	out := append([]byte{sealVersion}, k.name...)
@@ -81,7 +90,7 @@ func (s *Sealer) Open(sealed []byte, place string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s: not sealed by us", ErrSeal, place)
 	}
 	name, nonce, rest := sealed[1:sealHead], sealed[sealHead:sealHead+chacha20poly1305.NonceSizeX], sealed[sealHead+chacha20poly1305.NonceSizeX:]
-	for _, k := range s.keys {
+	for _, k := range *s.keys.Load() {
 		if bytes.Equal(k.name, name) {
 			secret, err := k.aead.Open(nil, nonce, rest, []byte(place))
 			if err != nil {
@@ -95,7 +104,7 @@ func (s *Sealer) Open(sealed []byte, place string) ([]byte, error) {
 
 // Stale says that something was sealed with another key than the first.
 func (s *Sealer) Stale(sealed []byte) bool {
-	return len(sealed) < sealHead || !bytes.Equal(sealed[1:sealHead], s.keys[0].name)
+	return len(sealed) < sealHead || !bytes.Equal(sealed[1:sealHead], (*s.keys.Load())[0].name)
 }
 
 // Fingerprint is by what a secret is known again, and says nothing about it to who has not the key.

@@ -81,7 +81,9 @@ func (n *Prompter) Close() {
 // Kinds are the prompts that the server can show: questions only if it has buttons, PINs never, nor
 // what changes all the time.
 func (n *Prompter) Kinds() []api.PromptKind {
-	kinds := slices.DeleteFunc(api.PromptKinds(), func(k api.PromptKind) bool { return k.Answerable() || k == api.PromptLease || k == api.PromptProgress || k == api.PromptWait })
+	kinds := slices.DeleteFunc(api.PromptKinds(), func(k api.PromptKind) bool {
+		return k.Answerable() || k == api.PromptLease || k == api.PromptProgress || k == api.PromptWait
+	})
 	if n.actions {
 		kinds = append(kinds, api.PromptChoose, api.PromptConfirm, api.PromptConsent)
 	}
