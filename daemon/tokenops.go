@@ -390,10 +390,12 @@ func (c *call) tokenExport(ctx context.Context, r *api.TokenExportRequest) (*api
 	switch {
 	case (len(r.Serials) == 0) == !r.All:
 		return nil, invalid("name tokens, or ask for all", "token-list has their serial numbers")
+	case len(r.Serials) > maxTokens:
+		return nil, invalid(fmt.Sprintf("%d tokens at once", len(r.Serials)), fmt.Sprintf("name at most %d, or ask for all", maxTokens))
 	case (len(r.Key) == 0) == (len(r.Passphrase) == 0):
 		return nil, invalid("an export is encrypted: with a key or with a passphrase", "a key has 16, 24 or 32 bytes")
 	}
-	c.token = shorten(strings.Join(r.Serials, ","))
+	c.token = printable(strings.Join(r.Serials, ","))
 	if r.All {
 		c.about = "all tokens"
 	}

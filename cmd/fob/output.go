@@ -148,10 +148,14 @@ func explain(err error) (message, hint string) {
 }
 
 // operationWord is an operation of the socket in a hint: what it is called there is a command here.
-var operationWord = regexp.MustCompile(`(^|[ (])(policy|grant|audit|token|user|pin|credential|fingerprint|blob|config|emulate|lease)-([a-z]+(?:-[a-z]+)*)\b`)
+var operationWord = regexp.MustCompile(`(^|[ (])(policy|grant|audit|token|user|store|statement|pin|credential|fingerprint|blob|config|emulate|lease)-([a-z]+(?:-[a-z]+)*)\b`)
 
 // commandWords makes commands of the operations that a hint names: "pin-change" is "fob pin change".
-func commandWords(hint string) string { return operationWord.ReplaceAllString(hint, "${1}fob $2 $3") }
+func commandWords(hint string) string {
+	// What people do most has a short name.
+	hint = strings.NewReplacer("user-enroll", "fob enroll", "user-verify", "fob verify").Replace(hint)
+	return operationWord.ReplaceAllString(hint, "${1}fob $2 $3")
+}
 
 func tries(n uint) string {
 	if n == 1 {

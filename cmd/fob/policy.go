@@ -83,7 +83,7 @@ func (a *app) policyExplainCommand() *cobra.Command {
 		Short: "Say how a request would be decided, and by which rules",
 		Long: `explain asks how the daemon would decide, without doing anything: for yourself and fob, or as the
 flags say. OPERATION is a name as in the socket's API ("touch", "register", "pin-change"), or "claim-origin":
-to speak for a web site. Only administrators can ask for other users.`,
+to speak for a web site, or "second-factor": whether --user counts as verified when --given was shown. Only administrators can ask for other users.`,
 		Example: "  fob policy explain reset\n  fob policy explain claim-origin --exe /usr/bin/mail --origin https://example.org",
 		Args:    cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
@@ -105,6 +105,7 @@ to speak for a web site. Only administrators can ask for other users.`,
 	f.StringVar(&req.Key, "key", "", "with this `key`, by id or serial number")
 	f.StringVar(&req.Origin, "origin", "", "for the site with this `origin`")
 	f.StringVar(&req.RPID, "rp", "", "for the site with this RP `ID`")
+	f.StringSliceVar(&req.Given, "given", nil, "for second-factor: when the person has shown these `things`: key, verification, code, recovery")
 	return cmd
 }
 

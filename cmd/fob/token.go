@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,8 @@ import (
 	"github.com/fobd/fobd/daemon/api"
 )
 
-// maxSeedFile bounds a seed file that is sent: the daemon's limit for requests, with base64 around it.
-const maxSeedFile = 48 << 20
+// maxSeedFile bounds a seed file that is sent, in bytes: what the daemon takes, without the base64 around it.
+const maxSeedFile = 256 << 20
 
 func (a *app) tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -36,6 +37,7 @@ Codes are read from the standard input, a line each; never from an argument.`,
 		a.oneTokenCommand("show", "Show a token", api.OpTokenShow), a.oneTokenCommand("disable", "Stop accepting the codes of a token", api.OpTokenDisable),
 		a.oneTokenCommand("enable", "Accept the codes of a token again: of a disabled, a locked or a found one", api.OpTokenEnable),
 		a.oneTokenCommand("retire", "End a token for good", api.OpTokenRetire), a.tokenLostCommand(), a.tokenFindCommand(),
+		a.tokenCreateCommand(), a.tokenExportCommand(), a.tokenChallengeCommand(), a.tokenAnswerCommand(),
 	)
 	return cmd
 }
@@ -87,6 +89,10 @@ func (a *app) showToken(k api.Token) error {
 	add("manufacturer", k.Manufacturer)
 	add("model", k.Model)
 	add("issuer", k.Issuer)
+	add("site", k.RPID)
+	add("aaguid", k.AAGUID)
+	add("firmware", number(k.Firmware))
+	add("attestation", k.Attestation)
 	add("next", strconv.FormatUint(k.Counter, 10))
 	add("drift", strconv.FormatInt(k.Drift, 10))
 	add("failures", strconv.Itoa(k.Failures))
@@ -119,31 +125,29 @@ func (a *app) tokenImportCommand() *cobra.Command {
 	var req api.TokenImportRequest
 	var keyFile, passphraseFile string
 	cmd := &cobra.Command{
-		Use:   "import FILE",
+		Use:   "import FILE...",
 		Short: "Bring tokens from a seed file, all of it or nothing",
-		Long: `import reads a seed file: PSKC (RFC 6030), the CSV files of OATH and Yubico, SafeNet's XML, SafeWord's records,
-pam_oath's users file, otpauth and otpauth-migration URIs. FILE is - for the standard input. A file is taken whole,
-or not at all: a line says what became of each token.`,
-		Args: cobra.ExactArgs(1),
+		Long: `import reads a seed file: PSKC (RFC 6030), the CSV files of OATH, Yubico and Feitian, SafeNet's XML, SafeWord's records,
+pam_oath's users file, otpauth and otpauth-migration URIs, and pictures (PNG, JPEG) of their QR codes. Several FILEs are one: the
+pictures of an app's export, for example. FILE is - for the standard input. It is taken whole, or not at all: a line says what became
+of each token.`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			var err error
-			if req.Data, err = a.readFile(args[0], maxSeedFile); err != nil {
+			for _, name := range args {
+				data, err := a.readFile(name, maxSeedFile)
+				if err != nil {
+					return err
+				}
+				defer clear(data)
+				req.Files = append(req.Files, data)
+			}
+			if req.Key, req.Passphrase, err = a.secretFiles(keyFile, passphraseFile); err != nil {
 				return err
 			}
-			if keyFile != "" {
-				if req.Key, err = a.readFile(keyFile, maxSeedFile); err != nil {
-					return err
-				}
-			}
-			if passphraseFile != "" {
-				if req.Passphrase, err = a.readFile(passphraseFile, maxSeedFile); err != nil {
-					return err
-				}
-				req.Passphrase = []byte(strings.TrimRight(string(req.Passphrase), "\r\n"))
-			}
-			defer func() { clear(req.Data); clear(req.Key); clear(req.Passphrase) }()
+			defer func() { clear(req.Key); clear(req.Passphrase) }()
 			var result api.TokenImportResult
-			if err := a.ask(ctx, api.OpTokenImport, req, &result); err != nil {
+			if err := a.do(ctx, api.OpTokenImport, req, &result); err != nil {
 				return err
 			}
 			if err := a.answer(result, func() error { return a.imported(&result) }); err != nil {
@@ -161,6 +165,22 @@ or not at all: a line says what became of each token.`,
 	f.StringVar(&passphraseFile, "passphrase-file", "", "open it with the passphrase in `file`")
 	f.BoolVar(&req.DryRun, "dry-run", false, "only say what would become of the tokens")
 	return cmd
+}
+
+// secretFiles reads a key and a passphrase from files; a line's end belongs to neither passphrase.
+func (a *app) secretFiles(keyFile, passphraseFile string) (key, passphrase []byte, err error) {
+	if keyFile != "" {
+		if key, err = a.readFile(keyFile, 4096); err != nil {
+			return nil, nil, err
+		}
+	}
+	if passphraseFile != "" {
+		if passphrase, err = a.readFile(passphraseFile, 4096); err != nil {
+			return nil, nil, err
+		}
+		passphrase = bytes.TrimRight(passphrase, "\r\n")
+	}
+	return key, passphrase, nil
 }
 
 // imported says what became of the tokens of a file: each that was not simply taken, and how many there are.
@@ -364,7 +384,7 @@ func (a *app) userCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  needCommand,
 	}
-	cmd.AddCommand(&cobra.Command{
+	cmd.AddCommand(a.userListCommand(), a.userShowCommand(), a.userRemoveCommand(), &cobra.Command{
 		Use:   "unlock USER",
 		Short: "Let a person try codes again who gave too many wrong ones",
 		Args:  cobra.ExactArgs(1),
@@ -377,4 +397,132 @@ func (a *app) userCommand() *cobra.Command {
 		}),
 	})
 	return cmd
+}
+
+func (a *app) tokenCreateCommand() *cobra.Command {
+	var req api.TokenCreateRequest
+	var png string
+	var uri, inverted bool
+	cmd := &cobra.Command{
+		Use:   "create USER",
+		Short: "Make a token for an authenticator app, as a QR code",
+		Long: `create makes a new seed for a person's authenticator app and shows it as a QR code, once. When the app shows codes, two of them in a
+row make it active: "fob token enroll USER SERIAL".`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			if png != "" {
+				if err := notThere(png); err != nil {
+					return err
+				}
+			}
+			req.User = args[0]
+			var result api.TokenCreateResult
+			if err := a.ask(ctx, api.OpTokenCreate, req, &result); err != nil {
+				return err
+			}
+			defer func() { clear(result.URI); clear(result.PNG) }()
+			if png != "" {
+				if err := createFile(png, result.PNG); err != nil {
+					return err
+				}
+			}
+			return a.answer(result, func() error {
+				var err error
+				switch {
+				case uri:
+					err = a.say("%s", string(result.URI))
+				case png == "" && inverted:
+					_, err = io.WriteString(a.out, result.Inverted)
+				case png == "":
+					_, err = io.WriteString(a.out, result.Text)
+				}
+				a.note("fob: %s for %s; it is not shown again", result.Token.Serial, result.Token.User)
+				a.note("hint: fob token enroll %s %s, with two codes in a row", result.Token.User, result.Token.Serial)
+				return err
+			})
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&req.Issuer, "issuer", "", "the `name` before the person's in the app (default: the daemon's)")
+	f.StringVar(&req.Kind, "kind", "", "totp, or hotp for a `kind` with a counter")
+	f.StringVar(&req.Hash, "hash", "", "SHA1, SHA256 or SHA512; many apps know the first `function` only")
+	f.IntVar(&req.Digits, "digits", 0, "6 or 8; many apps know the first `number` only")
+	f.Int64Var(&req.Period, "period", 0, "`seconds` that a code is shown; many apps know 30 only")
+	f.StringVar(&png, "png", "", "write the QR code to a new `file`, as a picture, instead of to the terminal")
+	f.BoolVar(&inverted, "inverted", false, "for a terminal with dark text on light")
+	f.BoolVar(&uri, "uri", false, "print the otpauth URI instead")
+	return cmd
+}
+
+func (a *app) tokenExportCommand() *cobra.Command {
+	var req api.TokenExportRequest
+	var keyFile, passphraseFile string
+	cmd := &cobra.Command{
+		Use:   "export FILE [SERIAL...]",
+		Short: "Take tokens out, with their seeds, as an encrypted PSKC file",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			req.Serials = args[1:]
+			switch {
+			case (keyFile == "") == (passphraseFile == ""):
+				return usagef("an export is encrypted: with --key-file or with --passphrase-file")
+			case (len(req.Serials) == 0) == !req.All:
+				return usagef("name tokens, or ask for --all")
+			}
+			if err := notThere(args[0]); err != nil {
+				return err
+			}
+			var err error
+			if req.Key, req.Passphrase, err = a.secretFiles(keyFile, passphraseFile); err != nil {
+				return err
+			}
+			defer func() { clear(req.Key); clear(req.Passphrase) }()
+			var result api.TokenExportResult
+			if err := a.ask(ctx, api.OpTokenExport, req, &result); err != nil {
+				return err
+			}
+			if err := createFile(args[0], result.Data); err != nil {
+				return err
+			}
+			return a.answer(map[string]any{"tokens": result.Tokens, "file": args[0]}, func() error { return a.say("%s: %d tokens", args[0], result.Tokens) })
+		}),
+	}
+	f := cmd.Flags()
+	f.BoolVar(&req.All, "all", false, "all that have seeds and are not retired")
+	f.StringVar(&keyFile, "key-file", "", "encrypt with the key in `file`, 16, 24 or 32 bytes")
+	f.StringVar(&passphraseFile, "passphrase-file", "", "encrypt with the passphrase in `file`")
+	return cmd
+}
+
+func (a *app) tokenChallengeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "challenge SERIAL",
+		Short: "Make a question for a token that answers some (OCRA)",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			var result api.TokenChallengeResult
+			if err := a.ask(ctx, api.OpTokenChallenge, api.TokenRequest{Serial: args[0]}, &result); err != nil {
+				return err
+			}
+			return a.answer(result, func() error {
+				a.note("hint: type it into the token, then fob token answer %s, before %s", result.Serial, result.Expires)
+				return a.say("%s", result.Challenge)
+			})
+		}),
+	}
+}
+
+func (a *app) tokenAnswerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "answer SERIAL",
+		Short: "Check what a token answers to its question, from the standard input",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			codes, err := a.lines("Answer")
+			if err != nil {
+				return err
+			}
+			return a.askToken(ctx, api.OpTokenAnswer, api.TokenAnswerRequest{Serial: args[0], Code: codes[0]})
+		}),
+	}
 }
