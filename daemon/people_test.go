@@ -31,7 +31,7 @@ type office struct {
 	person  *person
 }
 
-func inOffice(t *testing.T, rules string, test func(o *office)) {
+func inOffice(t *testing.T, rules string, test func(o *office), change ...func(*daemon.Config)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "t.db")
 	synctest.Test(t, func(t *testing.T) {
@@ -47,10 +47,10 @@ func inOffice(t *testing.T, rules string, test func(o *office)) {
 			t.Fatal(err)
 		}
 		service := registry.New(registry.Config{Store: s, Sealer: sealer})
-		l := newLab(t, func(c *daemon.Config) {
+		l := newLab(t, append([]func(*daemon.Config){func(c *daemon.Config) {
 			c.Registry, c.Verifier = service, relyingparty.Verifier{}
 			c.Rules = setOf(t, filepath.Dir(path), rules)
-		})
+		}}, change...)...)
 		o := &office{lab: l, service: service, person: &person{}}
 		o.key = l.soft("1", softkey.Config{})
 		test(o)
@@ -233,7 +233,7 @@ unless { context.given.contains("key") || principal == User::"guest" || principa
 		carol := o.verify(api.UserVerifyRequest{User: "carol"})
 		o.says(carol, "hwk user pin mfa", k.Serial)
 		o.fails(api.OpUserVerify, api.UserVerifyRequest{User: "carol", With: "code"}, o.person, api.CodeVerifyFailed)
-		show = o.app("carol")
+		o.app("carol")
 		o.person.pins = []string{always().pins[0]}
 		o.says(o.verify(api.UserVerifyRequest{User: "carol", With: "key"}), "hwk user pin mfa", k.Serial)
 

@@ -97,6 +97,9 @@ func (m *models) metadata() (*relyingparty.Metadata, error) {
 	if !read.NextUpdate.IsZero() && time.Now().After(read.NextUpdate) {
 		m.log.Warn("metadata of models of keys is old: there is a newer file", "file", m.cfg.Metadata, "until", read.NextUpdate.Format(time.DateOnly))
 	}
+	for _, err := range read.Skipped {
+		m.log.Warn("metadata of a model of keys cannot be read", "file", m.cfg.Metadata, "error", err)
+	}
 	m.read, m.from = read, now
 	return read, nil
 }

@@ -40,6 +40,8 @@ type Metadata struct {
 	// Number is the serial number of the file, NextUpdate when there is a newer one.
 	Number     int
 	NextUpdate time.Time
+	// Skipped says of each entry that cannot be read why.
+	Skipped []error
 }
 
 // ReadMetadata reads a metadata file (FIDO Metadata Service 3.0, section 3.1.7) after its signature and the chain of certificates to root were
@@ -68,7 +70,11 @@ func ReadMetadata(blob, root []byte) (*Metadata, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relyingparty: metadata: %w", err)
 	}
-	return &Metadata{parsed.ToMap(), parsed.ToKeyIdentifierMap(), parsed.Parsed.Number, parsed.Parsed.NextUpdate}, nil
+	m := &Metadata{entries: parsed.ToMap(), byKey: parsed.ToKeyIdentifierMap(), Number: parsed.Parsed.Number, NextUpdate: parsed.Parsed.NextUpdate}
+	for _, entry := range parsed.Unparsed {
+		m.Skipped = append(m.Skipped, fmt.Errorf("relyingparty: metadata: %w", entry.Error))
+	}
+	return m, nil
 }
 
 // Name is what a model is called, empty if it is not known. A nil Metadata knows none.
@@ -120,16 +126,19 @@ func (m *Models) Check(r *api.CheckRequest) (*api.CheckResult, error) {
 	switch {
 	case m.Metadata.bad(aaguid):
 		// Also of a key that does not attest: it says itself what it is.
-		return nil, notTaken("the metadata says that this model (%s) is not to be trusted any more", m.name(aaguid))
+		return nil, notTaken("the metadata says that this model (%s) is not to be trusted any more", m.called(aaguid))
 	case m.Attested && !attested:
 		return nil, notTaken("this key does not prove which model it is (attestation %s)", cmp.Or(got.Attestation, "none"))
 	case len(m.Allow) > 0 && !slices.ContainsFunc(m.Allow, allowed):
-		return nil, notTaken("this model (%s) is not one of those that are taken", m.name(aaguid))
+		return nil, notTaken("this model (%s) is not one of those that are taken", m.called(aaguid))
 	}
 	return got, nil
 }
 
-func (m *Models) name(aaguid string) string {
+// Name is what a model is called, empty if it is not known.
+func (m *Models) Name(aaguid string) string { return m.Metadata.Name(aaguid) }
+
+func (m *Models) called(aaguid string) string {
 	return cmp.Or(m.Metadata.Name(aaguid), aaguid, "without AAGUID")
 }
 
