@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,6 +83,34 @@ func TestTokens(t *testing.T) {
 	if list := must[api.TokenListResult](l, api.OpTokenList, api.TokenListRequest{}, nil); len(list.Tokens) != 1 || list.More {
 		t.Errorf("got %+v", list)
 	}
+}
+
+// A token that answers challenges: asked, answered, once.
+func TestChallenge(t *testing.T) {
+	l := withRegistry(t)
+	secret := []byte("12345678901234567890123456789012")
+	const suite = "OCRA-1:HOTP-SHA256-8:QN08"
+	file := "O-1," + hex.EncodeToString(secret) + ",OCRA," + suite + "\n"
+	if r := must[api.TokenImportResult](l, api.OpTokenImport, api.TokenImportRequest{Data: []byte(file)}, nil); !r.Imported {
+		t.Fatalf("got %+v", r)
+	}
+	if e := l.fails(api.OpTokenChallenge, api.TokenRequest{Serial: "O-1"}, nil, api.CodeConflict); e.Hint == "" {
+		t.Errorf("nobody's token: %+v", e)
+	}
+	must[api.TokenResult](l, api.OpTokenAssign, api.TokenAssignRequest{Serial: "O-1", User: "alice"}, nil)
+	k, err := otp.NewOCRA(suite, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := must[api.TokenChallengeResult](l, api.OpTokenChallenge, api.TokenRequest{Serial: "O-1"}, nil)
+	code, err := k.Code(otp.Input{Question: asked.Challenge})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := must[api.TokenResult](l, api.OpTokenAnswer, api.TokenAnswerRequest{Serial: "O-1", Code: code}, nil); got.Token.State != "active" {
+		t.Errorf("got %+v", got)
+	}
+	l.fails(api.OpTokenAnswer, api.TokenAnswerRequest{Serial: "O-1", Code: code}, nil, api.CodeVerifyFailed)
 }
 
 func TestWithoutTokens(t *testing.T) {

@@ -245,3 +245,35 @@ func FuzzBody(f *testing.F) {
 		}
 	})
 }
+
+// The key set is what libraries for JWT fetch: the result of statement-keys as it is, by GET.
+func TestKeySet(t *testing.T) {
+	denied := false
+	s := serve(t, engine{do: func(_ context.Context, _ policy.Actor, op string, _ func(any) error, _ daemon.UI) (any, error) {
+		if op != api.OpStatementKeys {
+			t.Errorf("operation %s", op)
+		}
+		if denied {
+			return nil, &api.Error{Code: api.CodeDenied, Message: "no"}
+		}
+		return &api.StatementKeysResult{Keys: []json.RawMessage{json.RawMessage(`{"kty":"OKP"}`)}}, nil
+	}}, httpapi.Config{})
+	get := func(method string) (int, string) {
+		resp := s.start(t, request{method: method, path: "/v1/jwks"})
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, strings.TrimSpace(string(body))
+	}
+	if status, body := get(http.MethodGet); status != http.StatusOK || body != `{"keys":[{"kty":"OKP"}]}` {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, _ := get(http.MethodPost); status != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", status)
+	}
+	denied = true
+	if status, _ := get(http.MethodGet); status != http.StatusForbidden {
+		t.Errorf("denied: %d", status)
+	}
+}

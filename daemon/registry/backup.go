@@ -158,38 +158,49 @@ func (w *backupWriter) line(l backupLine) {
 
 // readBackup gives the lines of a backup, in their order, after it was checked from beginning to end.
 func (s *Service) readBackup(data []byte) (lines []backupLine, taken time.Time, err error) {
+	// The first time nothing is kept: a few bytes that nobody has vouched for can be much when they are unpacked.
+	if err := s.eachLine(data, func(backupLine) {}); err != nil {
+		return nil, taken, err
+	}
+	err = s.eachLine(data, func(l backupLine) { lines = append(lines, l) })
+	if err != nil {
+		return nil, taken, err
+	}
+	return lines, lines[0].Head.Taken, nil
+}
+
+// eachLine visits the lines of a backup, and says behind the last one whether it is what was written.
+func (s *Service) eachLine(data []byte, visit func(backupLine)) error {
 	bad := func(why string) error { return fmt.Errorf("%w: %s", ErrBackup, why) }
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		return nil, taken, bad("it is not compressed by gzip")
+		return bad("it is not compressed by gzip")
 	}
 	in := bufio.NewScanner(z)
 	in.Buffer(make([]byte, 4096), maxLine)
 	mac := s.backupMAC()
-	for in.Scan() {
+	for n := 0; in.Scan(); n++ {
 		var l backupLine
 		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
-			return nil, taken, bad(fmt.Sprintf("line %d cannot be read", len(lines)+1))
+			return bad(fmt.Sprintf("line %d cannot be read", n+1))
 		}
 		switch {
-		case len(lines) == 0 && (l.Head == nil || l.Head.Version != backupVersion):
-			return nil, taken, bad("it does not begin as one of this version")
-		case len(lines) == 0:
-			taken = l.Head.Taken
-		case l.End != nil:
-			if l.End.Lines != len(lines) || !hmac.Equal(l.End.Hash, mac.Sum(nil)) {
-				return nil, taken, bad("it was changed, or was made with another key file")
+		case n == 0 && (l.Head == nil || l.Head.Version != backupVersion):
+			return bad("it does not begin as one of this version")
+		case n > 0 && l.End != nil:
+			if l.End.Lines != n || !hmac.Equal(l.End.Hash, mac.Sum(nil)) {
+				return bad("it was changed, or was made with another key file")
 			}
 			if in.Scan() || in.Err() != nil {
-				return nil, taken, bad("it goes on after its end")
+				return bad("it goes on after its end")
 			}
-			return lines, taken, nil
+			return nil
 		}
 		mac.Write(in.Bytes())
 		mac.Write([]byte{0x0a})
-		lines = append(lines, l)
+		visit(l)
 	}
-	return nil, taken, bad("it is cut off")
+	return bad("it is cut off")
 }
 
 // Restore puts a backup into an empty store, whole or not at all. The error is an [ErrBackup] or an [ErrNotEmpty].

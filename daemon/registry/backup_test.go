@@ -2,7 +2,10 @@ package registry_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
+	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +161,39 @@ func TestReseal(t *testing.T) {
 		}
 		if _, err := s.SigningKeys(ctx); err != nil {
 			l.t.Error(err)
+		}
+	})
+}
+
+func FuzzBackup(f *testing.F) {
+	s, err := store.OpenSQLite(f.Context(), filepath.Join(f.TempDir(), "t.db"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer s.Close()
+	service := registry.New(registry.Config{Store: s, Sealer: sealer(f), Now: func() time.Time { return start }})
+	var b bytes.Buffer
+	if _, err := service.Backup(f.Context(), &b); err != nil {
+		f.Fatal(err)
+	}
+	z, err := gzip.NewReader(&b)
+	if err != nil {
+		f.Fatal(err)
+	}
+	whole, err := io.ReadAll(z)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add([]byte("{\"head\":{\"version\":1}}\n{\"end\":{\"lines\":1}}\n"))
+	f.Fuzz(func(t *testing.T, lines []byte) {
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		z.Write(lines)
+		z.Close()
+		_, err := service.CheckBackup(packed.Bytes())
+		if err == nil != bytes.Equal(lines, whole) || err != nil && !errors.Is(err, registry.ErrBackup) {
+			t.Errorf("%v\n%s", err, lines)
 		}
 	})
 }

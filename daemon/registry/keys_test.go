@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -136,4 +137,15 @@ func TestSigningKeys(t *testing.T) {
 			t.Errorf("after 180 days: %d keys", len(three))
 		}
 	})
+}
+
+// RFC 8037, appendices A.2 and A.3.
+func TestThumbprint(t *testing.T) {
+	public, err := base64.RawURLEncoding.DecodeString("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := registry.Thumbprint(public); got != "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k" {
+		t.Errorf("got %s", got)
+	}
 }

@@ -2,11 +2,19 @@ package relyingparty_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/relyingparty"
@@ -235,6 +243,32 @@ func FuzzVerify(f *testing.F) {
 			if got, err := (relyingparty.Verifier{}).Verify(t.Context(), &r); err == nil {
 				t.Errorf("verified as %+v", got)
 			}
+		}
+	})
+}
+
+// FuzzReadMetadata feeds what nobody has signed.
+func FuzzReadMetadata(f *testing.F) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","x5c":["` + base64.StdEncoding.EncodeToString(der) + `"]}`))
+	f.Add([]byte(header+".e30."), []byte(nil))
+	f.Add([]byte(header+".eyJlbnRyaWVzIjpbXX0.AAAA"), root)
+	f.Add([]byte("eyJhbGciOiJub25lIn0.e30."), root)
+	f.Fuzz(func(t *testing.T, blob, other []byte) {
+		if len(other) == 0 {
+			other = root
+		}
+		if m, err := relyingparty.ReadMetadata(blob, other); err == nil {
+			t.Errorf("taken: %+v", m)
 		}
 	})
 }

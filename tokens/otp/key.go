@@ -8,6 +8,7 @@ import (
 	"hash"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // steamAlphabet are the letters of Steam's codes, in the order of their value.
@@ -121,7 +122,7 @@ func (k *Key) number(code string) uint64 {
 // Clean takes out what people type between the digits of a code, and makes letters large.
 func Clean(code string) string {
 	return strings.ToUpper(strings.Map(func(r rune) rune {
-		if r == ' ' || r == '-' || r == '\u00a0' || r == '\t' {
+		if unicode.IsSpace(r) || r == '-' {
 			return -1
 		}
 		return r
