@@ -158,6 +158,20 @@ func TestModelsOfKeys(t *testing.T) {
 		// The entry says that this model attests with a certificate, so that one who only signs for himself is refused before its status is read.
 		o.fails(api.OpUserEnroll, api.UserEnrollRequest{User: "alice"}, o.person, api.CodeVerifyFailed)
 
+		// What is found out later counts from then on.
+		o.bus.Detach("2")
+		o.settle()
+		o.key = o.soft("3", softkey.Config{})
+		*taken = relyingparty.Models{Metadata: read(o.key.AttestationCA(), "FIDO_CERTIFIED_L1")}
+		k := must[api.UserEnrollResult](o.lab, api.OpUserEnroll, api.UserEnrollRequest{User: "alice"}, o.person).Token
+		o.says(o.verify(api.UserVerifyRequest{User: "alice"}), "hwk user", k.Serial)
+		*taken = relyingparty.Models{Metadata: read(o.key.AttestationCA(), "FIDO_CERTIFIED_L1", "USER_KEY_REMOTE_COMPROMISE")}
+		for _, age := range []int{0, 600} {
+			if e := o.fails(api.OpUserVerify, api.UserVerifyRequest{User: "alice", MaxAge: age}, o.person, api.CodeVerifyFailed); !strings.Contains(e.Message, "the model of "+k.Serial) {
+				o.t.Errorf("%v", e)
+			}
+		}
+
 		// Files that are not signed as they should be.
 		good := s.blob(aaguid, ca)
 		other := newService(t)

@@ -40,6 +40,8 @@ type Models interface {
 	Check(r *api.CheckRequest) (*api.CheckResult, error)
 	// Name is what a model is called, empty if it is not known.
 	Name(aaguid string) string
+	// Distrusted is true of a model that is not to be trusted any more, also when a key of it was enrolled before that was known.
+	Distrusted(aaguid string) bool
 }
 
 // DefaultRPID is that of [People].
@@ -161,6 +163,8 @@ func (m anyModel) Check(r *api.CheckRequest) (*api.CheckResult, error) {
 }
 
 func (anyModel) Name(string) string { return "" }
+
+func (anyModel) Distrusted(string) bool { return false }
 
 // descriptor is a PublicKeyCredentialDescriptorJSON (WebAuthn Level 3, section 5.8.3).
 type descriptor struct {

@@ -39,6 +39,8 @@ type proof struct {
 	keys     []*store.Token
 	codes    int
 	recovery bool
+	// distrusted is a key of theirs whose model is not to be trusted any more.
+	distrusted string
 
 	given   []policy.Factor
 	serials []string
@@ -103,6 +105,8 @@ func (c *call) proofOf(ctx context.Context, s *registry.Service, r *api.UserVeri
 	}
 	for _, k := range list {
 		switch {
+		case p.distrusts(k):
+			p.distrusted = k.Serial
 		case k.Credential != nil:
 			p.keys = append(p.keys, k)
 		case registry.HasCodes(k):
@@ -116,6 +120,11 @@ func (c *call) proofOf(ctx context.Context, s *registry.Service, r *api.UserVeri
 	p.recovery = len(people) == 1 && people[0].Recovery > 0
 	p.subject = subject(r.User, c.who)
 	return p, nil
+}
+
+// distrusts is true of a key whose model was found out to be broken after it was enrolled.
+func (p *proof) distrusts(k *store.Token) bool {
+	return k.Credential != nil && p.c.models().Distrusted(k.Credential.AAGUID)
 }
 
 // subject is a person as rules see them, through the program that wants to know. Who has no account here has no groups.
@@ -206,7 +215,13 @@ func (p *proof) ask(ctx context.Context) error {
 // denied says why somebody does not count as verified.
 func (p *proof) denied(d policy.Decision) error {
 	p.c.note(d, "")
-	if len(p.enrolled()) == 0 {
+	switch {
+	case len(p.enrolled()) == 0 && p.distrusted != "":
+		return &api.Error{
+			Code: api.CodeVerifyFailed, Message: fmt.Sprintf("the model of %s, %s's key, is not to be trusted any more", p.distrusted, p.request.User),
+			Hint: "an administrator enrols another key with user-enroll, and retires this one with token-retire",
+		}
+	case len(p.enrolled()) == 0:
 		return &api.Error{Code: api.CodeVerifyFailed, Message: "nothing is enrolled for " + p.request.User, Hint: "an administrator enrols a key with user-enroll, or a token with token-enroll"}
 	}
 	reason := (&policy.DeniedError{Actor: p.subject, Action: policy.SecondFactor, Decision: d}).Reason()
@@ -360,7 +375,7 @@ func (p *proof) still(v showing) bool {
 		return false
 	}
 	for _, serial := range v.serials {
-		if !slices.ContainsFunc(list, func(k *store.Token) bool { return k.Serial == serial }) {
+		if !slices.ContainsFunc(list, func(k *store.Token) bool { return k.Serial == serial && !p.distrusts(k) }) {
 			return false
 		}
 	}

@@ -59,6 +59,18 @@ func (m *models) Name(aaguid string) string {
 	return known.Name(aaguid)
 }
 
+// Distrusted implements [daemon.Models]. By a file that cannot be read nobody is kept out who was enrolled by a good one: what was read last holds.
+func (m *models) Distrusted(aaguid string) bool {
+	known, err := m.metadata()
+	if err != nil {
+		m.log.Error("metadata of models of keys", "file", m.cfg.Metadata, "error", err)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		known = m.read
+	}
+	return known.Distrusted(aaguid)
+}
+
 func (m *models) metadata() (*relyingparty.Metadata, error) {
 	if m.cfg.Metadata == "" {
 		return nil, nil

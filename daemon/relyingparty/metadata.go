@@ -124,7 +124,7 @@ func (m *Models) Check(r *api.CheckRequest) (*api.CheckResult, error) {
 	aaguid := got.Registered.AAGUID
 	allowed := func(a string) bool { return strings.EqualFold(a, aaguid) }
 	switch {
-	case m.Metadata.bad(aaguid):
+	case m.Metadata.Distrusted(aaguid):
 		// Also of a key that does not attest: it says itself what it is.
 		return nil, notTaken("the metadata says that this model (%s) is not to be trusted any more", m.called(aaguid))
 	case m.Attested && !attested:
@@ -138,12 +138,15 @@ func (m *Models) Check(r *api.CheckRequest) (*api.CheckResult, error) {
 // Name is what a model is called, empty if it is not known.
 func (m *Models) Name(aaguid string) string { return m.Metadata.Name(aaguid) }
 
+// Distrusted is true of a model that the metadata calls revoked or compromised.
+func (m *Models) Distrusted(aaguid string) bool { return m.Metadata.Distrusted(aaguid) }
+
 func (m *Models) called(aaguid string) string {
 	return cmp.Or(m.Metadata.Name(aaguid), aaguid, "without AAGUID")
 }
 
-// bad says whether anything is known against a model, whatever a key's attestation is.
-func (m *Metadata) bad(aaguid string) bool {
+// Distrusted says whether anything is known against a model, whatever a key's attestation is. A nil Metadata knows nothing.
+func (m *Metadata) Distrusted(aaguid string) bool {
 	id, err := uuid.Parse(aaguid)
 	if m == nil || err != nil || m.entries[id] == nil {
 		return false
