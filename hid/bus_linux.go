@@ -50,6 +50,8 @@ type LinuxBus struct {
 	real   bool                                // open is our own
 	log    *slog.Logger
 	listen func() (ueventConn, error)
+	// interfaces are those whose devices are on this bus; nil: FIDO's. See feature_linux.go.
+	interfaces []Interface
 }
 
 // NewLinuxBus returns the bus of hidraw devices.

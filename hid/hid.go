@@ -45,6 +45,9 @@ var (
 	ErrWriteTimeout = errors.New("hid: device does not take reports")
 )
 
+// USBDevice is [Info.Device] of the USB device with a number on a bus.
+func USBDevice(bus, device uint64) string { return fmt.Sprintf("usb-%d-%d", bus, device) }
+
 // Info describes an attached device. The zero value describes nothing.
 type Info struct {
 	// ID names the device for as long as it stays attached and is not used
@@ -63,6 +66,12 @@ type Info struct {
 	// InputSize and OutputSize are report sizes in bytes, without a report
 	// number, taken from the report descriptor.
 	InputSize, OutputSize int
+	// FeatureSize is the size of feature reports likewise, 0 where there are none. It is the
+	// Linux bus that knows it.
+	FeatureSize int
+	// Device names the device that the interface belongs to, such as "usb-1-5", among those of the machine; empty if that is not
+	// known. Interfaces with the same are parts of one token.
+	Device string
 	// Emulated is true for a key that this program emulates.
 	Emulated bool
 }

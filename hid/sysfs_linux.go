@@ -66,7 +66,7 @@ func (b *LinuxBus) instance(name string) (string, error) {
 }
 
 // examine reads what there is to know about one hidraw device and says whether it is
-// a FIDO device.
+// one of this bus: a FIDO device, if the bus was not made for others.
 func (b *LinuxBus) examine(name string) (hidrawNode, bool, error) {
 	dir, err := filepath.EvalSymlinks(filepath.Join(b.class(), name, "device"))
 	if err != nil {
@@ -80,7 +80,10 @@ func (b *LinuxBus) examine(name string) (hidrawNode, bool, error) {
 	if err != nil {
 		return hidrawNode{}, false, err
 	}
-	fido, ok := FIDOCollection(collections)
+	found, ok, err := b.wanted(dir, collections)
+	if err != nil {
+		return hidrawNode{}, false, err
+	}
 	if !ok {
 		for _, c := range collections {
 			if c.UsagePage == UsagePageFIDO {
@@ -99,10 +102,12 @@ func (b *LinuxBus) examine(name string) (hidrawNode, bool, error) {
 	}
 	node.info = Info{
 		Path:       filepath.Join(b.devRoot, name),
-		UsagePage:  fido.UsagePage,
-		Usage:      fido.Usage,
-		InputSize:  fido.InputSize,
-		OutputSize: fido.OutputSize,
+		UsagePage:  found.UsagePage,
+		Usage:      found.Usage,
+		InputSize:  found.InputSize,
+		OutputSize: found.OutputSize,
+
+		FeatureSize: found.FeatureSize,
 	}
 	if err := node.describe(dir); err != nil {
 		return hidrawNode{}, false, err
@@ -113,9 +118,23 @@ func (b *LinuxBus) examine(name string) (hidrawNode, bool, error) {
 
 // describe reads the HID device's uevent file.
 func (n *hidrawNode) describe(dir string) error {
-	uevent, err := readAttribute(filepath.Join(dir, "uevent"))
+	properties, err := readProperties(dir)
 	if err != nil {
 		return err
+	}
+	n.info.Product = plainText(properties["HID_NAME"])
+	n.info.Serial = plainText(properties["HID_UNIQ"])
+	n.info.Emulated = strings.HasPrefix(properties["HID_PHYS"], EmulatedPhys)
+	n.shared = properties["HID_PHYS"] == SharedPhys
+	n.info.ID = "hid-" + n.instance
+	n.info.BusType, n.info.VendorID, n.info.ProductID = hidNumbers(properties)
+	return nil
+}
+
+func readProperties(dir string) (map[string]string, error) {
+	uevent, err := readAttribute(filepath.Join(dir, "uevent"))
+	if err != nil {
+		return nil, err
 	}
 	properties := map[string]string{}
 	for line := range strings.Lines(string(uevent)) {
@@ -123,19 +142,16 @@ func (n *hidrawNode) describe(dir string) error {
 			properties[key] = value
 		}
 	}
-	n.info.Product = plainText(properties["HID_NAME"])
-	n.info.Serial = plainText(properties["HID_UNIQ"])
-	n.info.Emulated = strings.HasPrefix(properties["HID_PHYS"], EmulatedPhys)
-	n.shared = properties["HID_PHYS"] == SharedPhys
-	n.info.ID = "hid-" + n.instance
-	// HID_ID is bus:vendor:product in 4, 8 and 8 hexadecimal digits.
+	return properties, nil
+}
+
+// hidNumbers reads HID_ID, which is bus:vendor:product in 4, 8 and 8 hexadecimal digits.
+func hidNumbers(properties map[string]string) (bus, vendor, product uint16) {
 	parts := strings.Split(properties["HID_ID"], ":")
-	if len(parts) == 3 {
-		n.info.BusType = hex16(parts[0])
-		n.info.VendorID = hex16(parts[1])
-		n.info.ProductID = hex16(parts[2])
+	if len(parts) != 3 {
+		return 0, 0, 0
 	}
-	return nil
+	return hex16(parts[0]), hex16(parts[1]), hex16(parts[2])
 }
 
 // locate looks for the USB interface and device above dir and takes names and number
@@ -154,7 +170,8 @@ func (n *hidrawNode) locate(dir, sysRoot string) {
 		if err != nil {
 			continue
 		}
-		n.info.ID = fmt.Sprintf("usb-%d-%d", bus, device)
+		n.info.Device = USBDevice(bus, device)
+		n.info.ID = n.info.Device
 		if iface != 0 {
 			n.info.ID += fmt.Sprintf(".%d", iface)
 		}

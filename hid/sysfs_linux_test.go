@@ -124,7 +124,7 @@ func TestLinuxBusDevices(t *testing.T) {
 			UsagePage: 0xF1D0, Usage: 1, InputSize: 64, OutputSize: 32, Emulated: true,
 		},
 		{
-			ID: "usb-1-12.1", Path: "/dev/hidraw3", BusType: 3,
+			Device: "usb-1-12", ID: "usb-1-12.1", Path: "/dev/hidraw3", BusType: 3,
 			VendorID: 0x1050, ProductID: 0x0407, Version: 0x543,
 			Manufacturer: "Yubico", Product: "YubiKey OTP+FIDO+CCID",
 			UsagePage: 0xF1D0, Usage: 1, InputSize: 64, OutputSize: 64,

@@ -145,12 +145,12 @@ func (c *Channel) Lock(ctx context.Context, seconds int) error {
 	return err
 }
 
-// Vendor sends a vendor command, 0x40 to 0x7F (CTAP 2.2, section 11.2.9.3).
-func (c *Channel) Vendor(ctx context.Context, cmd byte, payload []byte) ([]byte, error) {
+// Vendor sends a vendor command, 0x40 to 0x7F (CTAP 2.2, section 11.2.9.3). keepalive is as for [Channel.CBOR].
+func (c *Channel) Vendor(ctx context.Context, cmd byte, payload []byte, keepalive func(status byte)) ([]byte, error) {
 	if !Command(cmd).Vendor() {
 		return nil, &CommandError{Command: Command(cmd), Err: fmt.Errorf("%w: not a vendor command", ErrArgument)}
 	}
-	return c.do(ctx, Command(cmd), payload, nil)
+	return c.do(ctx, Command(cmd), payload, keepalive)
 }
 
 // Resync sends INIT on the channel, which makes the key drop what it was doing

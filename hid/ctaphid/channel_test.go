@@ -32,16 +32,16 @@ func TestChannelCommands(t *testing.T) {
 		if err := c.Wink(t.Context()); err != nil || a.winks.Load() != 1 {
 			t.Errorf("Wink: got %v and %d winks", err, a.winks.Load())
 		}
-		if got, err := c.Vendor(t.Context(), 0x41, []byte("v")); err != nil || string(got) != "v" {
+		if got, err := c.Vendor(t.Context(), 0x41, []byte("v"), nil); err != nil || string(got) != "v" {
 			t.Errorf("Vendor: got %q, %v", got, err)
 		}
 		var refused *ctaphid.CommandError
-		if _, err := c.Vendor(t.Context(), 0x42, nil); !errors.Is(err, ctaphid.ErrInvalidCmd) || !errors.As(err, &refused) ||
+		if _, err := c.Vendor(t.Context(), 0x42, nil, nil); !errors.Is(err, ctaphid.ErrInvalidCmd) || !errors.As(err, &refused) ||
 			!refused.FromKey || refused.Command != 0x42 {
 			t.Errorf("unknown vendor command: got %v, want ErrInvalidCmd from the key", err)
 		}
 		for _, cmd := range []byte{0x3F, 0x80} {
-			if _, err := c.Vendor(t.Context(), cmd, nil); !errors.Is(err, ctaphid.ErrArgument) {
+			if _, err := c.Vendor(t.Context(), cmd, nil, nil); !errors.Is(err, ctaphid.ErrArgument) {
 				t.Errorf("Vendor(%#x): got %v, want ErrArgument", cmd, err)
 			}
 		}

@@ -142,7 +142,7 @@ func TestVendorCommandIsCancelled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		if _, err := c.Vendor(ctx, 0x41, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+		if _, err := c.Vendor(ctx, 0x41, nil, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("got %v after %v, want the deadline after 1s", err, time.Since(start))
 		}
 	})

@@ -36,7 +36,7 @@ func (a *authenticator) MSG(ctx context.Context, request []byte, keepalive func(
 	return a.msg(ctx, request, keepalive)
 }
 
-func (a *authenticator) Vendor(ctx context.Context, cmd byte, payload []byte) ([]byte, error) {
+func (a *authenticator) Vendor(ctx context.Context, cmd byte, payload []byte, _ func(byte)) ([]byte, error) {
 	return a.vendor(ctx, cmd, payload)
 }
 

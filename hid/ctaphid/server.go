@@ -17,7 +17,7 @@ import (
 // connections.
 //
 // An Authenticator may also have Wink() (see [CapWink]) and
-// Vendor(ctx context.Context, cmd byte, payload []byte) ([]byte, error).
+// Vendor(ctx context.Context, cmd byte, payload []byte, keepalive func(status byte)) ([]byte, error).
 //
 // ctx ends when the client cancels, resynchronizes or goes away; the call must then
 // return soon, for CBOR with the response CTAP2_ERR_KEEPALIVE_CANCEL. A call that
@@ -32,7 +32,7 @@ type Authenticator interface {
 type winker interface{ Wink() }
 
 type vendorer interface {
-	Vendor(ctx context.Context, cmd byte, payload []byte) ([]byte, error)
+	Vendor(ctx context.Context, cmd byte, payload []byte, keepalive func(status byte)) ([]byte, error)
 }
 
 // ServerConfig says what a [Server] tells about itself. The zero value is a key of

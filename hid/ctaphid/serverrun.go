@@ -91,7 +91,7 @@ func (c *serverConn) call(ctx context.Context, cmd Command, request []byte, keep
 	default:
 		r.err = ErrInvalidCmd
 		if v, ok := c.server.auth.(vendorer); ok {
-			r.response, r.err = v.Vendor(ctx, byte(cmd), request)
+			r.response, r.err = v.Vendor(ctx, byte(cmd), request, keepalive)
 		}
 	}
 	return r

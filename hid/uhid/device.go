@@ -2,7 +2,8 @@
 // in: through /dev/uhid (Documentation/hid/uhid.rst), in pure Go.
 //
 // It is for emulated keys that every program of a machine shall see. [Create] returns
-// the key's end of the device, which hid/ctaphid.Server can serve. Opening /dev/uhid
+// the key's end of the device, which hid/ctaphid.Server can serve. Other HID devices than FIDO
+// keys are possible, too, such as tokens that speak in feature reports. Opening /dev/uhid
 // needs the permission that udev/70-fobd.rules gives to group fobd.
 package uhid
 
@@ -45,6 +46,14 @@ type Config struct {
 	// InputSize and OutputSize are report sizes as a host sees them. Zero means
 	// [hid.DefaultReportSize].
 	InputSize, OutputSize int
+	// Descriptor is the report descriptor of a device that is no FIDO key; its report sizes
+	// are the device's, and its reports must have no numbers. Nil is a FIDO key's. Output reports
+	// must be read, and dropped if of no use, such as those for a keyboard's lights.
+	Descriptor []byte
+	// Feature, if not nil, answers requests for feature reports; else they are refused, as FIDO
+	// keys do. One call is made at a time. Each must return at once: what else the kernel has
+	// for the device waits behind it. A report of at most 4,095 bytes is asked for.
+	Feature hid.FeatureReports
 	// Opened, if not nil, is called with true when the first program opens the key and
 	// with false when the last one has closed it. It must return at once.
 	Opened func(open bool)
@@ -68,6 +77,9 @@ func (c *Config) check() error {
 			}
 		}
 	}
+	if c.Descriptor != nil {
+		return nil // describe has checked it
+	}
 	for _, size := range []int{c.InputSize, c.OutputSize} {
 		if size < 8 || size > 1024 {
 			return fmt.Errorf("uhid: report size %d is not between 8 and 1024", size)
@@ -84,6 +96,8 @@ type Device struct {
 	inner, outer hid.Device
 	input        int // report size as the host sees it
 	opened       func(bool)
+	feature      hid.FeatureReports
+	featureSize  int
 
 	started  chan struct{} // closed when the kernel has a driver for the device
 	finished chan struct{} // closed when receive has ended
@@ -98,8 +112,10 @@ type Device struct {
 // only; [Device.Close] unplugs the key.
 func Create(ctx context.Context, config Config) (*Device, error) {
 	config.Name = cmp.Or(config.Name, "fobd emulated key")
-	config.InputSize = cmp.Or(config.InputSize, hid.DefaultReportSize)
-	config.OutputSize = cmp.Or(config.OutputSize, hid.DefaultReportSize)
+	featureSize, err := config.describe()
+	if err != nil {
+		return nil, err
+	}
 	if config.VendorID == 0 && config.ProductID == 0 {
 		config.VendorID, config.ProductID = DefaultVendorID, DefaultProductID
 	}
@@ -114,13 +130,17 @@ func Create(ctx context.Context, config Config) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("uhid: %w", err)
 	}
-	descriptor := hid.FIDOReportDescriptor(config.InputSize, config.OutputSize)
+	descriptor := config.Descriptor
+	if descriptor == nil {
+		descriptor = hid.FIDOReportDescriptor(config.InputSize, config.OutputSize)
+	}
 	if _, err := file.Write(appendCreate(nil, &config, descriptor)); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("uhid: create: %w", err)
 	}
 	d := &Device{
 		file: file, input: config.InputSize, opened: config.Opened,
+		feature: config.Feature, featureSize: featureSize,
 		started:  make(chan struct{}),
 		finished: make(chan struct{}),
 		frame:    make([]byte, 0, 4+2+config.InputSize),
@@ -198,7 +218,7 @@ func (d *Device) events() error {
 				return err
 			}
 		case typeGetReport, typeSetReport:
-			reply = appendRefusal(reply[:0], e, errnoIO)
+			reply = d.answer(reply[:0], e)
 			if _, err := d.file.Write(reply); err != nil {
 				return err
 			}

@@ -22,8 +22,11 @@ const (
 	typeSetReportReply = 14
 )
 
-// errnoIO is EIO, the answer to requests that a FIDO key does not know.
+// errnoIO is EIO, the answer to requests that a device does not know.
 const errnoIO = 5
+
+// reportFeature is UHID_FEATURE_REPORT of enum uhid_report_type.
+const reportFeature = 0
 
 // Sizes of struct uhid_event and of its parts. The struct is packed, so fields stand
 // one after another; numbers are in the machine's order.
@@ -41,10 +44,15 @@ var errEvent = errors.New("uhid: bad event")
 
 // event is what the kernel says.
 type event struct {
-	kind uint32
-	id   uint32 // of a request to answer: typeGetReport, typeSetReport
-	data []byte // of typeOutput and typeSetReport; part of the bytes that were read
+	kind   uint32
+	id     uint32 // of a request to answer: typeGetReport, typeSetReport
+	number byte   // of the report that such a request is about
+	report byte   // its type, such as reportFeature
+	data   []byte // of typeOutput and typeSetReport; part of the bytes that were read
 }
+
+// feature says that a request is about feature reports without a number.
+func (e event) feature() bool { return e.report == reportFeature && e.number == 0 }
 
 // parseEvent reads an event. The kernel always gives whole ones; one that is longer
 // than it has to be is accepted, because every event may be as long as the longest.
@@ -72,9 +80,9 @@ func parseEvent(b []byte) (event, error) {
 		size = int(binary.NativeEndian.Uint16(b[dataMax:]))
 		e.data = b[:min(size, dataMax)]
 	case typeGetReport:
-		e.id = binary.NativeEndian.Uint32(b)
+		e.id, e.number, e.report = binary.NativeEndian.Uint32(b), b[4], b[5]
 	case typeSetReport:
-		e.id = binary.NativeEndian.Uint32(b)
+		e.id, e.number, e.report = binary.NativeEndian.Uint32(b), b[4], b[5]
 		size = int(binary.NativeEndian.Uint16(b[6:]))
 		e.data = b[8 : 8+min(size, dataMax)]
 	}
@@ -113,20 +121,29 @@ func appendInput(dst, report []byte) []byte {
 	return append(dst, report...)
 }
 
-// appendRefusal appends the answer to a request for a report: errno, and no data. A FIDO
-// key answers neither.
+// appendRefusal appends the answer to a request for a report: errno, and no data.
 func appendRefusal(dst []byte, request event, errno uint16) []byte {
-	kind := uint32(typeGetReportReply)
 	if request.kind == typeSetReport {
-		kind = typeSetReportReply
+		return appendSetReply(dst, request.id, errno)
 	}
-	dst = binary.NativeEndian.AppendUint32(dst, kind)
-	dst = binary.NativeEndian.AppendUint32(dst, request.id)
+	return appendGetReply(dst, request.id, errno, nil)
+}
+
+// appendGetReply appends the answer to UHID_GET_REPORT. The data begins with the report number,
+// which is 0 where there are none. The kernel takes it without the unused rest.
+func appendGetReply(dst []byte, id uint32, errno uint16, data []byte) []byte {
+	dst = binary.NativeEndian.AppendUint32(dst, typeGetReportReply)
+	dst = binary.NativeEndian.AppendUint32(dst, id)
 	dst = binary.NativeEndian.AppendUint16(dst, errno)
-	if kind == typeGetReportReply {
-		dst = binary.NativeEndian.AppendUint16(dst, 0)
-	}
-	return dst
+	dst = binary.NativeEndian.AppendUint16(dst, uint16(len(data)))
+	return append(dst, data...)
+}
+
+// appendSetReply appends the answer to UHID_SET_REPORT.
+func appendSetReply(dst []byte, id uint32, errno uint16) []byte {
+	dst = binary.NativeEndian.AppendUint32(dst, typeSetReportReply)
+	dst = binary.NativeEndian.AppendUint32(dst, id)
+	return binary.NativeEndian.AppendUint16(dst, errno)
 }
 
 // appendDestroy appends a UHID_DESTROY event.
