@@ -75,6 +75,12 @@ func (c *Conn) MSG(ctx context.Context, apdu []byte, keepalive func(status byte)
 	return response, c.key.explain(ctx, err)
 }
 
+// Vendor sends a vendor command, 0x40 to 0x7F (CTAP 2.2, section 11.2.9.3).
+func (c *Conn) Vendor(ctx context.Context, cmd byte, payload []byte, keepalive func(status byte)) ([]byte, error) {
+	response, err := c.ch.Vendor(ctx, cmd, payload, keepalive)
+	return response, c.key.explain(ctx, err)
+}
+
 // Wink asks the key to show itself to the person (CTAP 2.2, section 11.2.9.2.1).
 func (c *Conn) Wink(ctx context.Context) error { return c.key.explain(ctx, c.ch.Wink(ctx)) }
 

@@ -9,11 +9,11 @@ import (
 	"github.com/fobd/fobd/hid/ctaphid"
 )
 
-// Key is one attachment of a key: the same key, pulled out and put in again, is another
-// Key. All methods may be called from several goroutines.
+// Key is one attachment of a key or token: the same key, pulled out and put in again, is another
+// Key. Most have a FIDO interface; all have that or a [Side]. All methods may be called from several goroutines.
 type Key struct {
 	info hid.Info
-	bus  hid.Bus
+	bus  hid.Bus // nil without a FIDO interface
 	// here ends, with [hid.ErrGone] as its cause, when the key is pulled out.
 	here context.Context
 	gone context.CancelCauseFunc
@@ -21,6 +21,7 @@ type Key struct {
 	own ctaphid.Own
 
 	mu      sync.Mutex // guards what follows
+	sides   []Side
 	init    *ctaphid.InitResponse
 	getInfo *ctap2.Info
 }
@@ -31,10 +32,10 @@ func newKey(info hid.Info, bus hid.Bus) *Key {
 	return k
 }
 
-// ID names the key for as long as it is attached; it is the bus's.
+// ID names the key for as long as it is attached; it is the bus's, or that of a side.
 func (k *Key) ID() string { return k.info.ID }
 
-// Device describes the key's HID device.
+// Device describes the key's FIDO interface, or else one of its sides.
 func (k *Key) Device() hid.Info { return k.info }
 
 // On says whether the key is on a bus.

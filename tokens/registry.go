@@ -36,6 +36,8 @@ type Config struct {
 	Channel ctaphid.Config
 	// Log gets a line when a bus fails. Default: nowhere.
 	Log *slog.Logger
+	// Sides are where keys and tokens are found that keep accounts for one-time codes.
+	Sides []Sides
 }
 
 // Registry is the list of the keys attached to several buses. All methods may be called
@@ -46,6 +48,7 @@ type Registry struct {
 
 	mu      sync.Mutex // guards what follows, and the order of calls of Notify
 	keys    map[string]*Key
+	sides   map[string]sourced
 	changed chan struct{} // closed, and replaced, by every change
 }
 
@@ -56,9 +59,12 @@ func NewRegistry(cfg Config, buses ...hid.Bus) *Registry {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Registry{cfg: cfg, buses: buses, keys: make(map[string]*Key), changed: make(chan struct{})}
+	r := &Registry{cfg: cfg, buses: buses, keys: make(map[string]*Key), sides: make(map[string]sourced), changed: make(chan struct{})}
 	for _, bus := range buses {
 		r.scan(bus)
+	}
+	for _, source := range cfg.Sides {
+		r.scanSides(source)
 	}
 	return r
 }
@@ -70,17 +76,27 @@ func (r *Registry) Run(ctx context.Context) error {
 	for _, bus := range r.buses {
 		wg.Go(func() { r.watch(ctx, bus) })
 	}
+	for _, source := range r.cfg.Sides {
+		wg.Go(func() { r.watchSides(ctx, source) })
+	}
 	wg.Wait()
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
 
 func (r *Registry) watch(ctx context.Context, bus hid.Bus) {
+	r.retry(ctx, func(ctx context.Context) error {
+		r.scan(bus)
+		return bus.Watch(ctx, func(e hid.Event) { r.event(bus, e) })
+	})
+}
+
+// retry runs watch again and again until ctx ends.
+func (r *Registry) retry(ctx context.Context, watch func(ctx context.Context) error) {
 	retry := firstRetry
 	for {
-		r.scan(bus)
 		began := time.Now()
-		err := bus.Watch(ctx, func(e hid.Event) { r.event(bus, e) })
+		err := watch(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -124,6 +140,9 @@ func (r *Registry) Refresh() {
 	for _, bus := range r.buses {
 		r.scan(bus)
 	}
+	for _, source := range r.cfg.Sides {
+		r.scanSides(source)
+	}
 }
 
 // event takes over a change on a bus.
@@ -141,10 +160,12 @@ func (r *Registry) event(bus hid.Bus, e hid.Event) {
 		}
 		k := newKey(e.Info, bus)
 		r.keys[k.ID()] = k
+		r.arrange()
 		r.tell(Event{hid.Attached, k})
 	case hid.Detached:
 		if old != nil && old.bus == bus {
 			r.remove(old)
+			r.arrange()
 		}
 	}
 }
@@ -155,23 +176,35 @@ func (r *Registry) detach(k *Key) {
 	defer r.mu.Unlock()
 	if r.keys[k.ID()] == k {
 		r.remove(k)
+		r.arrange()
 	}
 }
 
 // remove takes a key off the list. r.mu is held.
 func (r *Registry) remove(k *Key) {
 	delete(r.keys, k.ID())
+	if k.FIDO() {
+		// Its other interfaces are gone as well: their source says so a little later, or that they are not.
+		for _, s := range k.Sides() {
+			delete(r.sides, s.Info.ID)
+		}
+	}
 	k.gone(hid.ErrGone)
 	r.tell(Event{hid.Detached, k})
 }
 
 // tell says that something changed. r.mu is held.
 func (r *Registry) tell(e Event) {
-	close(r.changed)
-	r.changed = make(chan struct{})
+	r.wake()
 	if r.cfg.Notify != nil {
 		r.cfg.Notify(e)
 	}
+}
+
+// wake ends the wait of those who wait for a change. r.mu is held.
+func (r *Registry) wake() {
+	close(r.changed)
+	r.changed = make(chan struct{})
 }
 
 // Keys returns the attached keys, sorted by ID.
@@ -203,6 +236,9 @@ func (r *Registry) Key(id string) (*Key, error) {
 // (if not nil) once per holder and waits until it is free or ctx ends. The caller closes
 // the Conn. The error is [hid.ErrGone] when the key is pulled out meanwhile.
 func (r *Registry) Open(ctx context.Context, k *Key, waiting func(hid.Holder)) (*Conn, error) {
+	if !k.FIDO() {
+		return nil, ErrNoFIDO
+	}
 	ctx, cancel := k.While(ctx)
 	defer cancel()
 	dev, err := k.bus.Open(ctx, k.ID(), waiting)

@@ -147,6 +147,10 @@ func (a *Authenticator) Behaviour() (Presence, time.Duration, Verification) {
 	return a.user.presence, a.user.delay, a.user.verification
 }
 
+// Asked asks the person for a touch for something besides FIDO that is on the same key, such as a one-time code: it returns whether there
+// was one, at the latest when ctx ends.
+func (a *Authenticator) Asked(ctx context.Context) bool { return a.user.decide(ctx, &Prompt{}) == nil }
+
 // Touch touches the key once. A key that does not blink keeps the touch for the next
 // time it does, so that a script need not wait for the blinking; it keeps one.
 func (a *Authenticator) Touch() {

@@ -1,0 +1,196 @@
+package tokens
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fobd/fobd/hid"
+	"github.com/fobd/fobd/tokens/pcsc"
+)
+
+// DefaultReaders are parts of the names that readers of pcscd have when they are tokens with accounts for one-time codes.
+var DefaultReaders = []string{"yubikey", "canokey", "nitrokey", "solo", "token2", "pico"}
+
+// CardSides are the smart cards in the readers of pcscd, as sides. Only readers whose names say that they are such tokens
+// are looked at: other people's cards are left alone.
+type CardSides struct {
+	Client *pcsc.Client
+	// Readers are parts of readers' names, in small letters. nil means [DefaultReaders].
+	Readers []string
+	// USB is where the coming and going of USB devices is told, such as [hid.WatchUSB]: pcscd is only asked then, and
+	// may sleep otherwise. nil asks without end, and keeps pcscd awake.
+	USB func(ctx context.Context, changed func()) error
+	Log *slog.Logger
+
+	mu    sync.Mutex // guards what follows
+	sides []Side
+}
+
+// CardLink is an open side that is a smart card, in a transaction: no other program comes between.
+type CardLink struct {
+	*pcsc.Card
+}
+
+// Close ends the transaction and lets go of the card, which stays as it is.
+func (l CardLink) Close() error {
+	err := l.Card.End(context.Background(), pcsc.LeaveCard)
+	return cmp.Or(l.Card.Close(), ended(err))
+}
+
+// ended drops the errors of a transaction whose card has gone.
+func ended(err error) error {
+	for _, gone := range []error{pcsc.ErrClosed, pcsc.ErrStopped, pcsc.ErrRemoved, pcsc.ErrReset, pcsc.ErrReaderGone} {
+		if errors.Is(err, gone) {
+			return nil
+		}
+	}
+	return err
+}
+
+// Sides implements [Sides].
+func (c *CardSides) Sides() ([]Side, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sides, nil
+}
+
+// Watch implements [Sides].
+func (c *CardSides) Watch(ctx context.Context, changed func()) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var cfg pcsc.WatchConfig
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if c.USB != nil {
+		nudges := make(chan struct{}, 1)
+		cfg.Nudges = nudges
+		wg.Go(func() {
+			err := c.USB(ctx, func() {
+				select {
+				case nudges <- struct{}{}:
+				default:
+				}
+			})
+			cancel(err)
+		})
+	}
+	for readers, err := range c.Client.Watch(ctx, cfg) {
+		if err != nil {
+			c.log().DebugContext(ctx, "smart cards", "error", err)
+		}
+		c.set(c.taken(ctx, readers))
+		changed()
+	}
+	cancel(nil)
+	return context.Cause(ctx)
+}
+
+func (c *CardSides) log() *slog.Logger {
+	if c.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Log
+}
+
+func (c *CardSides) set(sides []Side) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sides = sides
+}
+
+// taken are the sides among readers.
+func (c *CardSides) taken(ctx context.Context, readers []pcsc.Reader) []Side {
+	names := c.Readers
+	if names == nil {
+		names = DefaultReaders
+	}
+	known := make(map[string]string)
+	before, _ := c.Sides()
+	for _, s := range before {
+		known[s.Info.ID] = s.Info.Device
+	}
+	var sides []Side
+	for _, r := range readers {
+		small := strings.ToLower(r.Name)
+		if !r.Card() || !containsAny(small, names) {
+			continue
+		}
+		name := pcsc.ParseName(r.Name)
+		info := hid.Info{ID: "card-" + r.Name, Product: name.Product, Serial: name.Serial}
+		for _, v := range []struct {
+			word string
+			id   uint16
+		}{{"yubi", 0x1050}, {"nitrokey", 0x20A0}, {"canokey", 0x20A0}, {"token2", 0x349E}} {
+			if strings.Contains(small, v.word) {
+				info.VendorID = v.id
+				break
+			}
+		}
+		var ok bool
+		if info.Device, ok = known[info.ID]; !ok {
+			info.Device = c.device(ctx, r.Name)
+		}
+		sides = append(sides, Side{Info: info, Way: WayCard, Connect: func(ctx context.Context, waiting func(hid.Holder)) (Link, error) {
+			return c.connect(ctx, r.Name, waiting)
+		}})
+	}
+	return sides
+}
+
+func containsAny(s string, parts []string) bool {
+	for _, p := range parts {
+		if p != "" && strings.Contains(s, strings.ToLower(p)) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookTime bounds the questions that are asked about a reader when it comes.
+const lookTime = 3 * time.Second
+
+// device says which device a reader is part of, if that can be found out.
+func (c *CardSides) device(ctx context.Context, reader string) string {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	card, err := c.Client.Connect(ctx, reader, pcsc.ConnectOptions{})
+	if err != nil {
+		return ""
+	}
+	defer card.Close()
+	if bus, device, ok := card.USB(ctx); ok {
+		return hid.USBDevice(bus, device)
+	}
+	return ""
+}
+
+// connect begins a transaction with the card in a reader.
+func (c *CardSides) connect(ctx context.Context, reader string, waiting func(hid.Holder)) (Link, error) {
+	card, err := c.Client.Connect(ctx, reader, pcsc.ConnectOptions{})
+	if err != nil {
+		return nil, err
+	}
+	// Another program's transaction is waited for, and told if it takes long.
+	soon, cancel := context.WithTimeout(ctx, patience)
+	err = card.Begin(soon)
+	cancel()
+	if err != nil && errors.Is(err, pcsc.ErrSharing) && ctx.Err() == nil {
+		if waiting != nil {
+			waiting(hid.Holder{})
+		}
+		err = card.Begin(ctx)
+	}
+	if err != nil {
+		card.Close()
+		return nil, err
+	}
+	return CardLink{card}, nil
+}
+
+// patience is how long another program's transaction is waited for before that is told.
+const patience = 300 * time.Millisecond
