@@ -106,10 +106,14 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 		return nil, invalidEmulation(err)
 	}
 	auth.SetFaults(faults)
-	k := &emulatedKey{name: name, state: r.State, uhid: r.UHID, profile: cfg.Profile, anytime: r.NoResetWindow, cfg: cfg, auth: auth, bus: m.bus}
+	codes, err := m.codes(c.e.cfg.StateDir, name, r.State, r.OATH, auth)
+	if err != nil {
+		return nil, errors.Join(err, auth.Close())
+	}
+	k := &emulatedKey{name: name, codes: codes, sides: &m.sides, state: r.State, uhid: r.UHID, profile: cfg.Profile, anytime: r.NoResetWindow, cfg: cfg, auth: auth, bus: m.bus}
 	k.reports.set(reports)
 	if err := k.powerOn(ctx); err != nil {
-		return nil, errors.Join(err, auth.Close())
+		return nil, errors.Join(err, auth.Close(), codes.close())
 	}
 	m.keys[name] = k
 	return c.emulated(k), nil
@@ -148,7 +152,7 @@ func (m *emulator) store(dir, name string) (softkey.Store, error) {
 	if err := checkName("the state file", name); err != nil {
 		return nil, err
 	}
-	for _, suffix := range []string{".key", ".lock", ".new", ".tmp"} {
+	for _, suffix := range []string{".key", ".lock", ".new", ".tmp", codesSuffix} {
 		if strings.HasSuffix(name, suffix) {
 			// The softkey has files of its own beside it.
 			return nil, invalidEmulation(fmt.Errorf("the name of a state file does not end with %s: %s", suffix, shorten(name)))
@@ -162,6 +166,11 @@ func (m *emulator) store(dir, name string) (softkey.Store, error) {
 			return nil, &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("the state %s is that of the emulated key %s", name, k.name)}
 		}
 	}
+	return m.open(dir, name)
+}
+
+// open opens a file in the state directory.
+func (m *emulator) open(dir, name string) (softkey.Store, error) {
 	dir = filepath.Join(dir, "emulated")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("daemon: emulated key: %w", err)

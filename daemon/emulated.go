@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -22,7 +23,8 @@ const maxEmulated = 64
 // emulator holds the emulated keys. Those that are on and not in front of the kernel are
 // on its bus.
 type emulator struct {
-	bus *hid.MemoryBus
+	bus   *hid.MemoryBus
+	sides tokens.MemorySides // of their OATH applets
 
 	mu     sync.Mutex // guards what follows; held while a key is switched
 	keys   map[string]*emulatedKey
@@ -73,6 +75,9 @@ type emulatedKey struct {
 	cfg  softkey.Config
 	auth *softkey.Authenticator
 	bus  *hid.MemoryBus
+	// codes is the application for one-time codes, nil for none; its interface is among sides while the key is on.
+	codes *emulatedCodes
+	sides *tokens.MemorySides
 
 	reports reportFaults
 
@@ -89,7 +94,7 @@ type emulatedKey struct {
 // info is how the key shows itself. The serial number is its name, so that requests can
 // name it by that.
 func (k *emulatedKey) info() hid.Info {
-	return hid.Info{
+	info := hid.Info{
 		// Other than a name, an ID is not used again after the key was off.
 		ID:           fmt.Sprintf("emulated-%s-%d", k.name, k.cycles),
 		VendorID:     uhid.DefaultVendorID,
@@ -99,6 +104,10 @@ func (k *emulatedKey) info() hid.Info {
 		Serial:       k.name,
 		Emulated:     true,
 	}
+	if k.codes.vendor() {
+		info.VendorID, info.ProductID = nitrokey3Vendor, nitrokey3Product
+	}
+	return info
 }
 
 // powerOn plugs the key in, with fresh CTAPHID state.
@@ -114,7 +123,7 @@ func (k *emulatedKey) powerOn(ctx context.Context) error {
 	case !slices.Contains(k.auth.Info().Versions, ctap2.VersionU2F):
 		capabilities |= ctaphid.CapNMSG
 	}
-	server := ctaphid.NewServer(k.auth, ctaphid.ServerConfig{Capabilities: capabilities, DeviceVersion: [3]byte{1, 0, 0}})
+	server := ctaphid.NewServer(k.codes.beside(k.auth), ctaphid.ServerConfig{Capabilities: capabilities, DeviceVersion: [3]byte{1, 0, 0}})
 	power, off := context.WithCancel(context.Background())
 	serve := func(end hid.Device) {
 		// It ends because the power is off or the client is gone.
@@ -123,7 +132,7 @@ func (k *emulatedKey) powerOn(ctx context.Context) error {
 	}
 	info := k.info()
 	if k.uhid {
-		device, err := uhid.Create(ctx, uhid.Config{Name: info.Manufacturer + " " + info.Product, Serial: info.Serial, Phys: k.name})
+		device, err := uhid.Create(ctx, uhid.Config{Name: info.Manufacturer + " " + info.Product, Serial: info.Serial, Phys: k.name, VendorID: info.VendorID, ProductID: info.ProductID})
 		if err != nil {
 			off()
 			return &api.Error{Code: api.CodeUnsupported, Message: "the kernel does not take the key: " + err.Error(), Hint: "the daemon needs write access to /dev/uhid"}
@@ -147,6 +156,7 @@ func (k *emulatedKey) powerOn(ctx context.Context) error {
 		k.id = info.ID
 	}
 	k.off, k.on = off, true
+	k.codes.powerOn(k.sides, info)
 	return nil
 }
 
@@ -158,6 +168,7 @@ func (k *emulatedKey) powerOff() {
 	if k.id != "" {
 		k.bus.Detach(k.id)
 	}
+	k.codes.powerOff(k.sides)
 	k.off()
 	if k.kernel != nil {
 		k.kernel.Close()
@@ -170,7 +181,7 @@ func (k *emulatedKey) powerOff() {
 // remove ends the key; its file stays.
 func (k *emulatedKey) remove() error {
 	k.powerOff()
-	return k.auth.Close()
+	return errors.Join(k.auth.Close(), k.codes.close())
 }
 
 // describe is the key as it crosses the socket. keys are those that are attached, to find
@@ -185,6 +196,8 @@ func (k *emulatedKey) describe(keys []*tokens.Key) api.EmulatedKey {
 		UV:          string(verification),
 		Credentials: k.auth.CredentialCount(),
 		Waiting:     k.on && k.auth.Waiting() != nil,
+		OATH:        k.codes.name(),
+		Accounts:    k.codes.count(),
 		UHID:        k.uhid,
 		State:       k.state,
 		Profile:     string(k.profile),

@@ -45,6 +45,8 @@ type Config struct {
 	// Sources are the buses on which keys are looked for. Emulated keys are on a bus of
 	// the engine's own.
 	Sources []hid.Bus
+	// Sides are where keys and tokens are looked for that keep accounts for one-time codes.
+	Sides []tokens.Sides
 	// Rules say who may do what. Default: the zero [policy.Rules].
 	Rules policy.Decider
 	// Session tells the state of a login session, for the rules. Default: nothing is known of any.
@@ -165,6 +167,7 @@ func New(cfg Config) (*Engine, error) {
 		Notify:  e.events.key,
 		Channel: cfg.Channel,
 		Log:     cfg.Log,
+		Sides:   append([]tokens.Sides{&e.emulated.sides}, cfg.Sides...),
 	}, sources...)
 	return e, nil
 }

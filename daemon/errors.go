@@ -198,7 +198,7 @@ func ErrorOf(err error) *api.Error {
 // plain is an error's text for people, without the names of the packages that made it.
 func plain(err error) string {
 	text := err.Error()
-	for _, name := range []string{"daemon: ", "policy: ", "webauthn: ", "softkey: ", "ctap2: ", "ctaphid: ", "u2f: ", "hid: ", "registry: ", "store: ", "seedfile: "} {
+	for _, name := range []string{"daemon: ", "policy: ", "webauthn: ", "softkey: ", "ctap2: ", "ctaphid: ", "u2f: ", "hid: ", "registry: ", "store: ", "seedfile: ", "accounts: ", "oath: ", "pcsc: ", "slots: ", "tokens: "} {
 		text = strings.TrimPrefix(text, name)
 	}
 	return text

@@ -64,6 +64,9 @@ func (e *Engine) model(ctx context.Context, name string) (*tokens.Key, error) {
 			return cmp.Compare(emulatedLast(x), emulatedLast(y))
 		})
 		for _, k := range keys {
+			if !k.FIDO() {
+				continue
+			}
 			if name == "" || k.ID() == name || k.Device().Serial == name {
 				return k, nil
 			}
@@ -346,7 +349,7 @@ func (v *virtualKey) drop() {
 // target is the key that a message is for: of several, the one that has the credential which is
 // asked for; everything else is the model's, with which a program has agreed on its secrets.
 func (v *virtualKey) target(ctx context.Context, c *call, a rawAction, message []byte) (*tokens.Key, error) {
-	keys := v.e.keys.Keys()
+	keys := v.e.fidoKeys()
 	if len(keys) < 2 || a.Operation != api.OpAssert || a.Continues {
 		return v.model, nil
 	}

@@ -73,7 +73,11 @@ func (c *call) emulateClone(ctx context.Context, r *api.EmulateCloneRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	clone := &emulatedKey{name: name, uhid: k.uhid, profile: k.profile, anytime: k.anytime, cfg: k.cfg, auth: auth, bus: m.bus}
+	codes, err := k.codes.clone(auth)
+	if err != nil {
+		return nil, errors.Join(err, auth.Close())
+	}
+	clone := &emulatedKey{name: name, codes: codes, sides: &m.sides, uhid: k.uhid, profile: k.profile, anytime: k.anytime, cfg: k.cfg, auth: auth, bus: m.bus}
 	if err := clone.powerOn(ctx); err != nil {
 		return nil, errors.Join(err, auth.Close())
 	}

@@ -32,7 +32,7 @@ func (e *Engine) watchForeign(ctx context.Context) {
 			}
 		}
 		for _, k := range keys {
-			if heard[k] || k.On(e.emulated.bus) {
+			if heard[k] || !k.FIDO() || k.On(e.emulated.bus) {
 				continue
 			}
 			heard[k] = true

@@ -28,6 +28,13 @@ func describe(k *tokens.Key) api.Key {
 		Serial:       d.Serial,
 		Emulated:     d.Emulated,
 	}
+	key.Interfaces = []string{}
+	if k.FIDO() {
+		key.Interfaces = append(key.Interfaces, "fido")
+	}
+	for _, s := range k.Sides() {
+		key.Interfaces = append(key.Interfaces, string(s.Way))
+	}
 	if info := k.Info(); info != nil {
 		key.AAGUID = info.AAGUID.String()
 		key.Versions = slices.Clone(info.Versions)
@@ -36,6 +43,11 @@ func describe(k *tokens.Key) api.Key {
 		}
 	}
 	return key
+}
+
+// fidoKeys are the attached keys that have a FIDO interface.
+func (e *Engine) fidoKeys() []*tokens.Key {
+	return slices.DeleteFunc(e.keys.Keys(), func(k *tokens.Key) bool { return !k.FIDO() })
 }
 
 // find returns the key that a request names, by its id or else its serial number.

@@ -120,7 +120,7 @@ func TestLeaseReports(t *testing.T) {
 	if !errors.Is(err, ctap2.ErrUnsupportedExtension) {
 		t.Errorf("hmac-secret: got %v, want %v", err, ctap2.ErrUnsupportedExtension)
 	}
-	if _, err := channel.Vendor(t.Context(), byte(ctaphid.CmdVendorFirst), nil); !errors.Is(err, ctaphid.ErrInvalidCmd) {
+	if _, err := channel.Vendor(t.Context(), byte(ctaphid.CmdVendorFirst), nil, nil); !errors.Is(err, ctaphid.ErrInvalidCmd) {
 		t.Errorf("a vendor's command: got %v, want %v", err, ctaphid.ErrInvalidCmd)
 	}
 	// A second one is another connection to the same key.

@@ -32,6 +32,14 @@ type Operation struct {
 // The table. It is filled before main and never changed.
 var (
 	operations = []Operation{
+		row(api.OpCode, policy.ScopeUse, "Read the one-time code of an account on a plugged-in token", (*call).code),
+		row(api.OpAccountList, policy.ScopeUse, "List the accounts for one-time codes on plugged-in tokens", (*call).accountList),
+		row(api.OpAccountAdd, policy.ScopeUse, "Put accounts for one-time codes on a plugged-in token", (*call).accountAdd),
+		row(api.OpAccountDelete, policy.ScopeUse, "Delete an account from a plugged-in token", (*call).accountDelete),
+		row(api.OpAccountRename, policy.ScopeUse, "Give an account on a plugged-in token another name", (*call).accountRename),
+		row(api.OpAccountProtect, policy.ScopeUse, "Set the access code or PIN of a token's accounts", (*call).accountProtect),
+		row(api.OpAccountReset, policy.ScopeAdmin, "Delete all accounts of a plugged-in token", (*call).accountReset),
+		row(api.OpTokenCode, policy.ScopeAdmin, "Show the code that a registered token shows now", (*call).tokenCode),
 		row(api.OpAssert, policy.ScopeUse, "Sign in to a site with a credential of a key", (*call).assert),
 		row(api.OpAuditList, policy.ScopeAdmin, "Read the audit log", (*call).auditList),
 		row(api.OpAuditVerify, policy.ScopeAdmin, "Check that no line of the audit log is missing or changed", (*call).auditVerify),

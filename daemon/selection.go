@@ -195,7 +195,7 @@ func (x *selection) join(ctx context.Context, k *tokens.Key) {
 		return
 	}
 	x.seen[k] = true
-	if !x.among.mayHave(k) {
+	if !k.FIDO() || !x.among.mayHave(k) {
 		return
 	}
 	n := &candidate{key: k, blink: make(chan struct{})}

@@ -65,6 +65,14 @@ func (c *call) why(p *api.Prompt) string {
 		s += "to know that " + c.person + " is here"
 	case api.OpTouch:
 		s += "a touch"
+	case api.OpCode:
+		s += "a code"
+	case api.OpAccountList:
+		s += "to see its accounts"
+	case api.OpAccountAdd, api.OpAccountDelete, api.OpAccountRename, api.OpAccountProtect:
+		s += "to change its accounts"
+	case api.OpAccountReset:
+		s += "to delete all of its accounts"
 	case api.OpLease:
 		s += "it for itself"
 	case api.OpReset:

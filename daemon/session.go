@@ -41,40 +41,53 @@ type session struct {
 // among the programs outside. What it waits for is shown; busy, if not nil, is told once.
 // The caller closes the session.
 func (c *call) open(ctx context.Context, k *tokens.Key, busy func()) (*session, error) {
-	ctx, cancel := k.While(ctx)
-	defer cancel()
-	// Before it waits for the key, and not while it has it.
-	if err := c.permitKey(ctx, k); err != nil {
-		return nil, err
+	if !k.FIDO() {
+		return nil, &api.Error{
+			Code: api.CodeUnsupported, Message: k.Name() + " is there for one-time codes only: the daemon sees no FIDO interface of it",
+			Hint: "use another key, or look at its settings and at the permissions of its device", Key: k.ID(),
+		}
 	}
-	w := &waiter{c: c, key: k, busy: busy}
-	defer w.done()
-	queued := time.Now()
-	release, err := c.e.arbiter.acquire(ctx, k, newClaim(c), w.wait)
-	c.e.cfg.Observer.Waited(time.Since(queued))
-	if err != nil {
-		return nil, w.explain(err)
-	}
-	// Its turn may have come because everything is being cancelled; a key that nobody wants any
-	// more is not asked to blink.
-	if err := cmp.Or(context.Cause(ctx), context.Cause(c.e.stopping)); err != nil {
-		release()
-		return nil, w.explain(err)
-	}
-	conn, err := c.e.keys.Open(ctx, k, func(h hid.Holder) {
-		w.wait(place{Holder: outsider(h)})
+	conn, release, err := take(ctx, c, k, busy, func(ctx context.Context, waiting func(hid.Holder)) (*tokens.Conn, error) {
+		return c.e.keys.Open(ctx, k, waiting)
 	})
 	if err != nil {
-		release()
-		return nil, w.explain(err)
+		return nil, err
 	}
-	w.done()
 	s := &session{c: c, key: k, conn: conn, release: release, kind: api.PromptTouch}
 	if err := s.greet(ctx); err != nil {
 		s.close()
 		return nil, &keyError{k, err}
 	}
 	return s, nil
+}
+
+// take waits for a key's turn, and then opens one of its interfaces. release gives the turn to the next one.
+func take[T any](ctx context.Context, c *call, k *tokens.Key, busy func(), open func(context.Context, func(hid.Holder)) (T, error)) (opened T, release func(), err error) {
+	ctx, cancel := k.While(ctx)
+	defer cancel()
+	// Before it waits for the key, and not while it has it.
+	if err := c.permitKey(ctx, k); err != nil {
+		return opened, nil, err
+	}
+	w := &waiter{c: c, key: k, busy: busy}
+	defer w.done()
+	queued := time.Now()
+	release, err = c.e.arbiter.acquire(ctx, k, newClaim(c), w.wait)
+	c.e.cfg.Observer.Waited(time.Since(queued))
+	if err != nil {
+		return opened, nil, w.explain(err)
+	}
+	// Its turn may have come because everything is being cancelled; a key that nobody wants any
+	// more is not asked to blink.
+	err = cmp.Or(context.Cause(ctx), context.Cause(c.e.stopping))
+	if err == nil {
+		opened, err = open(ctx, func(h hid.Holder) { w.wait(place{Holder: outsider(h)}) })
+	}
+	if err != nil {
+		release()
+		return opened, nil, w.explain(err)
+	}
+	return opened, release, nil
 }
 
 // greet learns what the key is.

@@ -190,7 +190,7 @@ func (p *proof) ask(ctx context.Context) error {
 	}
 	if len(plan) > 0 && !hasCode(plan) {
 		// Where a code is as good: it is wanted when one was given, or when no key is there.
-		if other := slices.IndexFunc(plans, hasCode); other >= 0 && (p.request.Code != "" || len(p.c.e.keys.Keys()) == 0 && p.request.Key == "") {
+		if other := slices.IndexFunc(plans, hasCode); other >= 0 && (p.request.Code != "" || len(p.c.e.fidoKeys()) == 0 && p.request.Key == "") {
 			plan = plans[other]
 		}
 	}

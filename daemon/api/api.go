@@ -86,6 +86,15 @@ const (
 	OpConfigLongTouch  = "config-long-touch-reset"
 	OpConfigVendor     = "config-vendor"
 
+	OpCode           = "code"
+	OpAccountList    = "account-list"
+	OpAccountAdd     = "account-add"
+	OpAccountDelete  = "account-delete"
+	OpAccountRename  = "account-rename"
+	OpAccountProtect = "account-protect"
+	OpAccountReset   = "account-reset"
+	OpTokenCode      = "token-code"
+
 	OpLease     = "lease"
 	OpLeaseSend = "lease-send"
 	OpLeaseEnd  = "lease-end"

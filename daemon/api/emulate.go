@@ -26,6 +26,8 @@ type EmulateAddRequest struct {
 	Seed Bytes `json:"seed,omitempty"`
 	// UHID also shows the key to the kernel, through /dev/uhid, instead of to the daemon alone.
 	UHID bool `json:"uhid,omitempty"`
+	// OATH is the application for one-time codes on it: that of a "yubikey" (default), a "neo", a "canokey" or a "nitrokey", or "none".
+	OATH string `json:"oath,omitempty"`
 	// NoResetWindow lets reset work at any time, not only 10 seconds after power-up.
 	NoResetWindow bool `json:"noResetWindow,omitempty"`
 }
@@ -39,9 +41,12 @@ type EmulatedKey struct {
 	UV          string `json:"uv"`
 	Credentials int    `json:"credentials"`
 	Waiting     bool   `json:"waiting"` // it blinks and waits for a touch
-	UHID        bool   `json:"uhid,omitempty"`
-	State       string `json:"state,omitempty"`
-	Profile     string `json:"profile"`
+	// OATH is the application for one-time codes, empty for none, Accounts how many it has.
+	OATH     string `json:"oath,omitempty"`
+	Accounts int    `json:"accounts,omitempty"`
+	UHID     bool   `json:"uhid,omitempty"`
+	State    string `json:"state,omitempty"`
+	Profile  string `json:"profile"`
 	// Faults are those that are switched on.
 	Faults []string `json:"faults,omitempty"`
 }

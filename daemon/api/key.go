@@ -11,6 +11,8 @@ type Key struct {
 	Product      string `json:"product,omitempty"`
 	Serial       string `json:"serial,omitempty"`
 	Emulated     bool   `json:"emulated"`
+	// Interfaces are what the key can be spoken to as: "fido", "card" (a smart card), "slots" (a YubiKey's), "nitrokey-pro", "token2".
+	Interfaces []string `json:"interfaces"`
 	// The following are known once the key has been asked for them.
 	AAGUID   string   `json:"aaguid,omitempty"`
 	Versions []string `json:"versions,omitempty"`

@@ -84,3 +84,24 @@ func (r UserEnrollRequest) Timeout() time.Duration { return milliseconds(r.Timeo
 
 // Timeout is TimeoutMS.
 func (r UserVerifyRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r CodeRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r AccountListRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r AccountAddRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r AccountRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r AccountRenameRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r AccountProtectRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r AccountResetRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
