@@ -204,6 +204,10 @@ func (c *call) accountDelete(ctx context.Context, r *api.AccountRequest) (*api.A
 		return nil, err
 	}
 	defer p.close()
+	question := fmt.Sprintf("Delete the account %s from %s? Its seed cannot be brought back.", printable(a.Title()), p.key.Name())
+	if err := p.confirm(ctx, question); err != nil {
+		return nil, c.accountError(p.key, err)
+	}
 	if err := p.token.Delete(ctx, a); err != nil {
 		return nil, c.accountError(p.key, err)
 	}
@@ -261,6 +265,10 @@ func (c *call) accountReset(ctx context.Context, r *api.AccountResetRequest) (*a
 		return nil, err
 	}
 	defer p.close()
+	question := fmt.Sprintf("Delete all accounts for one-time codes from %s, and what protects them? They cannot be brought back.", p.key.Name())
+	if err := p.confirm(ctx, question); err != nil {
+		return nil, c.accountError(p.key, err)
+	}
 	if err := p.token.Reset(ctx); err != nil {
 		return nil, c.accountError(p.key, err)
 	}

@@ -151,18 +151,19 @@ func (p *keeper) ask(ctx context.Context, q accounts.Question) ([]byte, error) {
 
 // secret asks the person for something.
 func (p *keeper) secret(ctx context.Context, prompt api.Prompt) ([]byte, error) {
-	ctx, cancel := p.key.While(ctx)
-	defer cancel()
-	p.c.e.events.prompt(prompt)
-	defer p.c.e.events.withdraw(prompt)
-	secret, err := p.c.ui.PIN(ctx, prompt)
-	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-			err = context.Cause(ctx)
-		}
-		return nil, err
+	secret, err := askAbout(ctx, p.c, p.key, prompt, p.c.ui.PIN)
+	return secret.Bytes(), err
+}
+
+// confirm has the person agree to something that cannot be undone.
+func (p *keeper) confirm(ctx context.Context, question string) error {
+	prompt := p.c.prompt(api.PromptConfirm, p.key)
+	prompt.Message = question + " This is what " + asker(&prompt) + " wants."
+	yes, err := askAbout(ctx, p.c, p.key, prompt, p.c.ui.Confirm)
+	if err != nil || yes {
+		return err
 	}
-	return secret.Bytes(), nil
+	return &api.Error{Code: api.CodeDenied, Message: "the person said no; nothing was changed on " + p.key.Name(), Key: p.key.ID()}
 }
 
 // accountKinds says what the errors of tokens mean to a caller.

@@ -238,16 +238,21 @@ func (c *call) showOthers(p api.Prompt) (withdraw func()) {
 
 // ask shows a prompt that wants an answer. It ends at once when the key is pulled out.
 func ask[T any](ctx context.Context, s *session, p api.Prompt, question func(context.Context, api.Prompt) (T, error)) (T, error) {
-	ctx, cancel := s.key.While(ctx)
+	return askAbout(ctx, s.c, s.key, p, question)
+}
+
+// askAbout is ask about a key that is open at another interface.
+func askAbout[T any](ctx context.Context, c *call, k *tokens.Key, p api.Prompt, question func(context.Context, api.Prompt) (T, error)) (T, error) {
+	ctx, cancel := k.While(ctx)
 	defer cancel()
-	s.c.e.events.prompt(p)
-	defer s.c.e.events.withdraw(p)
+	c.e.events.prompt(p)
+	defer c.e.events.withdraw(p)
 	v, err := question(ctx, p)
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			err = context.Cause(ctx)
 		}
-		err = &keyError{s.key, err}
+		err = &keyError{k, err}
 	}
 	return v, err
 }

@@ -85,6 +85,7 @@ func (a *app) emulateAddCommand() *cobra.Command {
 	f.BoolVar(&req.CTAP1Only, "ctap1-only", false, "make a U2F key")
 	f.StringVar(&seed, "seed", "", "`file` with hexadecimal bytes that make the key repeat itself; for tests only")
 	f.BoolVar(&req.UHID, "uhid", false, "also show the key to the kernel, through /dev/uhid")
+	f.StringVar(&req.OATH, "oath", "", "`kind` of application for one-time codes: yubikey (default), neo, canokey, nitrokey or none")
 	f.BoolVar(&req.NoResetWindow, "no-reset-window", false, "let reset work at any time, not only 10 seconds after power-up")
 	// The only error is that the flag does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles, cobra.ShellCompDirectiveNoFileComp))

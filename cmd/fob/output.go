@@ -153,7 +153,7 @@ var operationWord = regexp.MustCompile(`(^|[ (])(policy|grant|audit|token|user|s
 // commandWords makes commands of the operations that a hint names: "pin-change" is "fob pin change".
 func commandWords(hint string) string {
 	// What people do most has a short name.
-	hint = strings.NewReplacer("user-enroll", "fob enroll", "user-verify", "fob verify").Replace(hint)
+	hint = strings.NewReplacer("user-enroll", "fob enroll", "user-verify", "fob verify", "account-", "fob accounts ").Replace(hint)
 	return operationWord.ReplaceAllString(hint, "${1}fob $2 $3")
 }
 

@@ -37,9 +37,42 @@ Codes are read from the standard input, a line each; never from an argument.`,
 		a.oneTokenCommand("show", "Show a token", api.OpTokenShow), a.oneTokenCommand("disable", "Stop accepting the codes of a token", api.OpTokenDisable),
 		a.oneTokenCommand("enable", "Accept the codes of a token again: of a disabled, a locked or a found one", api.OpTokenEnable),
 		a.oneTokenCommand("retire", "End a token for good", api.OpTokenRetire), a.tokenLostCommand(), a.tokenFindCommand(),
-		a.tokenCreateCommand(), a.tokenExportCommand(), a.tokenChallengeCommand(), a.tokenAnswerCommand(),
+		a.tokenCodeCommand(), a.tokenCreateCommand(), a.tokenExportCommand(), a.tokenChallengeCommand(), a.tokenAnswerCommand(),
 	)
 	return cmd
+}
+
+func (a *app) tokenCodeCommand() *cobra.Command {
+	req := api.TokenCodeRequest{}
+	before := false
+	cmd := &cobra.Command{
+		Use:   "code SERIAL",
+		Short: "Show the code that a registered token shows now",
+		Long: `code makes the code of a token whose seed the daemon has, for accounts elsewhere that are behind the same token. Nothing is spent by it. The
+codes of plugged-in tokens are shown by "fob code".`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			req.Serial = args[0]
+			if before {
+				req.Back = 1
+			}
+			var r api.TokenCodeResult
+			if err := a.do(ctx, api.OpTokenCode, req, &r); err != nil {
+				return err
+			}
+			return a.answer(r, func() error {
+				a.note("fob: %s%s", r.Serial, left(r.Until))
+				return a.say("%s", r.Code)
+			})
+		}),
+	}
+	beforeFlag(cmd, &before)
+	return cmd
+}
+
+// beforeFlag gives cmd the flag for the last code but one.
+func beforeFlag(cmd *cobra.Command, before *bool) {
+	cmd.Flags().BoolVar(before, "before", false, "the code that was shown before the one of now")
 }
 
 // lines reads lines from the standard input, after a label each where a person types.
