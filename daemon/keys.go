@@ -28,7 +28,6 @@ func describe(k *tokens.Key) api.Key {
 		Serial:       d.Serial,
 		Emulated:     d.Emulated,
 	}
-	key.Interfaces = []string{}
 	if k.FIDO() {
 		key.Interfaces = append(key.Interfaces, "fido")
 	}

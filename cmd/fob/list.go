@@ -26,11 +26,11 @@ func (a *app) listCommand() *cobra.Command {
 					a.note("fob: no key is attached")
 					return nil
 				}
-				rows := []row{{"KEY", "NAME", "USB ID", "PATH", "PIN", "STATE"}}
+				rows := []row{{"KEY", "NAME", "USB ID", "PATH", "INTERFACES", "PIN", "STATE"}}
 				for _, k := range result.Keys {
 					rows = append(rows, row{
 						k.ID, k.Name, fmt.Sprintf("%04x:%04x", k.VendorID, k.ProductID),
-						orDash(k.Path), pinState(k.PINSet), keyState(k),
+						orDash(k.Path), orDash(strings.Join(k.Interfaces, ",")), pinState(k.PINSet), keyState(k),
 					})
 				}
 				return table(a.out, rows...)

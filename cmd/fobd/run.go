@@ -50,6 +50,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 		}
 		buses = append(buses, bus)
 	}
+	sides := codeSides(cfg, looker, log)
 	rules, err := newPolicy(cfg, scope)
 	if err != nil {
 		return err
@@ -72,6 +73,7 @@ func run(ctx context.Context, cfg *config.Config, scope config.Scope) (err error
 	var polkit voucher
 	engine, err := daemon.New(daemon.Config{
 		Sources: buses,
+		Sides:   sides,
 		Rules:   rules,
 		Session: logins.state,
 		Vouch:   polkit.vouch,

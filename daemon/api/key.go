@@ -12,7 +12,7 @@ type Key struct {
 	Serial       string `json:"serial,omitempty"`
 	Emulated     bool   `json:"emulated"`
 	// Interfaces are what the key can be spoken to as: "fido", "card" (a smart card), "slots" (a YubiKey's), "nitrokey-pro", "token2".
-	Interfaces []string `json:"interfaces"`
+	Interfaces []string `json:"interfaces,omitempty"`
 	// The following are known once the key has been asked for them.
 	AAGUID   string   `json:"aaguid,omitempty"`
 	Versions []string `json:"versions,omitempty"`

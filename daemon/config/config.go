@@ -29,6 +29,7 @@ type Config struct {
 	PIN      PIN      `toml:"pin"`
 	Tokens   Tokens   `toml:"tokens"`
 	People   People   `toml:"people"`
+	Codes    Codes    `toml:"codes"`
 	// Enterprise says for which sites keys may tell which one they are.
 	Enterprise Enterprise `toml:"enterprise-attestation"`
 	Policy     Policy     `toml:"policy"`
@@ -133,6 +134,18 @@ type People struct {
 	Attested bool     `toml:"attested"`
 }
 
+// Codes is about plugged-in tokens that make one-time codes.
+type Codes struct {
+	// SmartCards says whether pcscd is asked for tokens that are smart cards.
+	SmartCards bool `toml:"smart-cards"`
+	// PCSCD is its socket, empty for where it is on most systems.
+	PCSCD string `toml:"pcscd"`
+	// Readers are parts of the names of readers that are looked at, none for those of tokens that are known.
+	Readers []string `toml:"readers"`
+	// Poll keeps asking pcscd, for readers that are not on USB.
+	Poll bool `toml:"poll"`
+}
+
 // PIN is about the PINs of keys.
 type PIN struct {
 	// Keep is how long what a key gives for a PIN or a finger is kept for the process that asked; 0 is not at all.
@@ -212,6 +225,7 @@ type Emulate struct {
 	CTAP1Only     bool        `toml:"ctap1-only"`
 	UHID          bool        `toml:"uhid"`
 	NoResetWindow bool        `toml:"no-reset-window"`
+	OATH          OATH        `toml:"oath"`
 }
 
 // Request gives the request that adds the key.
@@ -220,7 +234,7 @@ func (e Emulate) Request() api.EmulateAddRequest {
 		Name: e.Name, State: e.State,
 		Presence: e.Presence.Value, DelayMS: uint32(e.Delay.Milliseconds()),
 		UV: e.UV.Value, Attestation: e.Attestation.Value, Algorithms: e.Algorithms,
-		Profile: e.Profile.Value, Faults: e.Faults, CTAP1Only: e.CTAP1Only, UHID: e.UHID, NoResetWindow: e.NoResetWindow,
+		Profile: e.Profile.Value, Faults: e.Faults, CTAP1Only: e.CTAP1Only, UHID: e.UHID, NoResetWindow: e.NoResetWindow, OATH: e.OATH.Value,
 	}
 }
 
@@ -238,6 +252,7 @@ func Defaults(s Scope) Config {
 		PIN:        PIN{Duration{5 * time.Minute}},
 		Tokens:     Tokens{Enabled: true},
 		People:     People{RPID: "fobd.invalid", Issuer: "fobd", Statement: Duration{5 * time.Minute}, Models: []string{}},
+		Codes:      Codes{SmartCards: true, Readers: []string{}},
 		Enterprise: Enterprise{RPIDs: []string{}},
 		Policy:     Policy{Dir: s.PolicyDir(), Defaults: true},
 		Audit:      Audit{Enabled: true, Sync: Sync{SyncInterval}, MaxSize: 64, Keep: 16, Journal: s == System},
@@ -283,6 +298,12 @@ func (c *Config) Validate() error {
 	}
 	if c.People.MetadataRoot != "" && c.People.Metadata == "" {
 		errs = append(errs, errors.New("config: people.metadata-root without people.metadata"))
+	}
+	if path := c.Codes.PCSCD; path != "" && (!filepath.IsAbs(path) || len(path) > 107) {
+		errs = append(errs, fmt.Errorf("config: codes.pcscd is %q, want an absolute path of at most 107 bytes", path))
+	}
+	if slices.Contains(c.Codes.Readers, "") {
+		errs = append(errs, errors.New("config: codes.readers has an empty name, which every reader's name contains"))
 	}
 	l := c.Limits
 	if min(l.Connections, l.UserConnections, l.Requests, l.UserRequests, l.Streams, l.UserStreams, l.Queue, l.UserQueue, l.Body) < 1 || l.Body > 1<<16 {

@@ -91,6 +91,11 @@ metadata = "/m"
 metadata-root = "/r"
 models = ["2fc0579f-8113-47ea-b116-bb5a8db9202a"]
 attested = true
+[codes]
+smart-cards = false
+pcscd = "/c"
+readers = ["virtual"]
+poll = true
 [expose]
 enabled = true
 key = "1234"
@@ -109,6 +114,7 @@ algorithms = ["ES256", "EdDSA"]
 ctap1-only = true
 uhid = true
 no-reset-window = true
+oath = "nitrokey"
 [[emulate]]
 `
 
@@ -131,6 +137,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			RPID: "corp.example", RPName: "Corp", Issuer: "i", Statement: span(9 * time.Second), Metadata: "/m", MetadataRoot: "/r",
 			Models: []string{"2fc0579f-8113-47ea-b116-bb5a8db9202a"}, Attested: true,
 		},
+		Codes:      config.Codes{PCSCD: "/c", Readers: []string{"virtual"}, Poll: true},
 		Enterprise: config.Enterprise{Vendor: true, RPIDs: []string{"corp.example"}},
 		Policy:     config.Policy{Dir: "/d"},
 		Audit:      config.Audit{Dir: "/a", Sync: config.Sync{Value: config.SyncAlways}, MaxSize: 2, Keep: 3, Journal: true, Required: true},
@@ -140,7 +147,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Emulate: []config.Emulate{{
 			Profile: config.Profile{Value: "fido2.1"}, Faults: []string{"bad-signature"},
 			Name: "a", State: "a.state", Presence: config.Presence{Value: "delay"}, Delay: span(1500 * time.Millisecond), UV: config.UV{Value: "grant"},
-			Attestation: config.Attestation{Value: "self"}, Algorithms: []string{"ES256", "EdDSA"}, CTAP1Only: true, UHID: true, NoResetWindow: true,
+			Attestation: config.Attestation{Value: "self"}, Algorithms: []string{"ES256", "EdDSA"}, CTAP1Only: true, UHID: true, NoResetWindow: true, OATH: config.OATH{Value: "nitrokey"},
 		}, {}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -154,7 +161,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 	}
 	request := api.EmulateAddRequest{
 		Name: "a", State: "a.state", Presence: "delay", DelayMS: 1500, UV: "grant", Attestation: "self",
-		Algorithms: []string{"ES256", "EdDSA"}, Profile: "fido2.1", Faults: []string{"bad-signature"}, CTAP1Only: true, UHID: true, NoResetWindow: true,
+		Algorithms: []string{"ES256", "EdDSA"}, Profile: "fido2.1", Faults: []string{"bad-signature"}, CTAP1Only: true, UHID: true, OATH: "nitrokey", NoResetWindow: true,
 	}
 	if diff := cmp.Diff(request, got.Emulate[0].Request()); diff != "" {
 		t.Errorf("request: -want +got:\n%s", diff)

@@ -129,6 +129,14 @@ func (p *Profile) UnmarshalText(text []byte) error {
 	return oneOf(&p.Value, text, "u2f", "fido2.0", "fido2.1", "fido2.3", "fido2.3-bio", "minimal")
 }
 
+// OATH is the application for one-time codes of an emulated key.
+type OATH struct{ Value string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *OATH) UnmarshalText(text []byte) error {
+	return oneOf(&o.Value, text, "yubikey", "neo", "canokey", "nitrokey", "none")
+}
+
 func oneOf(v *string, text []byte, allowed ...string) error {
 	if !slices.Contains(allowed, string(text)) {
 		return fmt.Errorf("want one of %s, not %s", strings.Join(allowed, ", "), quote(text))
