@@ -17,23 +17,10 @@ import (
 	"github.com/fobd/fobd/tokens/seedfile"
 )
 
-// maxBack is how many steps ago a code may be that is asked for.
-const maxBack = 1
-
-func checkBack(back int) error {
-	if back < 0 || back > maxBack {
-		return &api.Error{Code: api.CodeInvalidRequest, Message: fmt.Sprintf("the code of %d steps ago is not given", back), Hint: "ask for that of now, 0, or the one before, 1"}
-	}
-	return nil
-}
-
 // code is the operation code.
 func (c *call) code(ctx context.Context, r *api.CodeRequest) (*api.CodeResult, error) {
-	if err := checkBack(r.Back); err != nil {
-		return nil, err
-	}
-	if r.Account == "" && r.Back > 0 {
-		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "the codes before are given of one account", Hint: "name the account"}
+	if r.Account == "" && r.Two {
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "two codes in a row are given of one account", Hint: "name the account"}
 	}
 	c.purpose = r.Purpose
 	if r.Account == "" {
@@ -47,19 +34,21 @@ func (c *call) code(ctx context.Context, r *api.CodeRequest) (*api.CodeResult, e
 	if !a.Kind.Codes() {
 		return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("the account %s on %s makes no codes", shorten(a.Title()), p.key.Name()), Hint: "account-list shows what the accounts are", Key: p.key.ID()}
 	}
-	at := time.Now()
-	if r.Back > 0 {
-		if a.Kind == accounts.HOTP {
-			return nil, &api.Error{Code: api.CodeUnsupported, Message: "codes that count cannot be read again", Hint: "ask for the next one", Key: p.key.ID()}
+	times := []time.Time{time.Now()}
+	if r.Two {
+		// Those that count give the next two.
+		times = []time.Time{times[0].Add(-time.Duration(a.Period) * time.Second), times[0]}
+	}
+	result := &api.CodeResult{}
+	for _, at := range times {
+		code, err := p.token.Code(ctx, a, at)
+		p.touch(false)
+		if err != nil {
+			return nil, c.accountError(p.key, err)
 		}
-		at = at.Add(-time.Duration(int64(r.Back)*a.Period) * time.Second)
+		result.Codes = append(result.Codes, describeCode(p, accounts.Reading{Account: a, Code: code}))
 	}
-	code, err := p.token.Code(ctx, a, at)
-	p.touch(false)
-	if err != nil {
-		return nil, c.accountError(p.key, err)
-	}
-	return &api.CodeResult{Codes: []api.OneTimeCode{describeCode(p, accounts.Reading{Account: a, Code: code})}}, nil
+	return result, nil
 }
 
 // codes reads all codes that can be read without a person.

@@ -79,32 +79,31 @@ func TestAccounts(t *testing.T) {
 				if len(all) != 3 || all[0].Name != "bob" || all[0].Need != api.NeedCounter || all[0].Code != "" || all[1].Code != shows(l.t, 0) || all[1].Until == "" || len(all[2].Code) != 8 {
 					l.t.Errorf("got %+v", all)
 				}
-				one := func(account string, back int) string {
+				one := func(account string) string {
 					l.t.Helper()
-					r := must[api.CodeResult](l, api.OpCode, api.CodeRequest{Account: account, Back: back}, p).Codes
+					r := must[api.CodeResult](l, api.OpCode, api.CodeRequest{Account: account}, p).Codes
 					if len(r) != 1 {
 						l.t.Fatalf("got %+v", r)
 					}
 					return r[0].Code
 				}
 				for _, name := range []string{"Example:alice", "example:ALICE", "alice", "Example", "xample"} {
-					if got := one(name, 0); got != shows(l.t, 0) {
+					if got := one(name); got != shows(l.t, 0) {
 						l.t.Errorf("%s: %s, want %s", name, got, shows(l.t, 0))
 					}
 				}
-				if got := one("alice", 1); got != shows(l.t, -1) {
-					l.t.Errorf("one before: %s, want %s", got, shows(l.t, -1))
+				if two := must[api.CodeResult](l, api.OpCode, api.CodeRequest{Account: "alice", Two: true}, p).Codes; len(two) != 2 || two[0].Code != shows(l.t, -1) || two[1].Code != shows(l.t, 0) || two[0].Until != two[1].From {
+					l.t.Errorf("two in a row: %+v", two)
 				}
 				// RFC 4226, appendix D; the CanoKey counts before.
 				first, second := "755224", "287082"
 				if kind == "canokey" {
 					first, second = "287082", "359152"
 				}
-				if a, b := one("bob", 0), one("bob", 0); a != first || b != second {
+				if a, b := one("bob"), one("bob"); a != first || b != second {
 					l.t.Errorf("got %s, %s", a, b)
 				}
-				l.fails(api.OpCode, api.CodeRequest{Account: "bob", Back: 1}, p, api.CodeUnsupported)
-				l.fails(api.OpCode, api.CodeRequest{Account: "alice", Back: 2}, p, api.CodeInvalidRequest)
+				l.fails(api.OpCode, api.CodeRequest{Two: true}, p, api.CodeInvalidRequest)
 				l.fails(api.OpCode, api.CodeRequest{Account: "nobody"}, p, api.CodeNotFound)
 				if e := l.fails(api.OpCode, api.CodeRequest{Account: "e"}, p, api.CodeInvalidRequest); !strings.Contains(e.Message, "Counter:bob on ") {
 					l.t.Errorf("got %+v", e)

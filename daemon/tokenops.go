@@ -146,19 +146,19 @@ func (c *call) tokenImport(ctx context.Context, r *api.TokenImportRequest) (*api
 
 // tokenCode is the operation token-code.
 func (c *call) tokenCode(ctx context.Context, r *api.TokenCodeRequest) (*api.TokenCodeResult, error) {
-	if err := checkBack(r.Back); err != nil {
-		return nil, err
-	}
 	s, err := c.registry()
 	if err != nil {
 		return nil, err
 	}
 	c.token = r.Serial
-	code, from, until, err := s.Code(ctx, r.Serial, uint64(r.Back))
+	before, code, from, until, err := s.Codes(ctx, r.Serial)
 	if err != nil {
 		return nil, registryError(err)
 	}
-	return &api.TokenCodeResult{Serial: r.Serial, Code: code, From: from.UTC().Format(time.RFC3339), Until: until.UTC().Format(time.RFC3339)}, nil
+	if !r.Two {
+		before = ""
+	}
+	return &api.TokenCodeResult{Serial: r.Serial, Code: code, From: from.UTC().Format(time.RFC3339), Until: until.UTC().Format(time.RFC3339), Before: before}, nil
 }
 
 // maxTokens bounds the tokens of an answer.

@@ -15,7 +15,7 @@ import (
 
 func (a *app) codeCommand() *cobra.Command {
 	var req api.CodeRequest
-	var toClipboard, before bool
+	var toClipboard bool
 	cmd := &cobra.Command{
 		Use:   "code [ACCOUNT]",
 		Short: "Show the one-time code of an account on a plugged-in token",
@@ -29,11 +29,8 @@ The code goes to the standard output and nowhere else, unless --copy puts it int
 			if len(args) > 0 {
 				req.Account = args[0]
 			}
-			if toClipboard && req.Account == "" {
-				return usagef("--copy wants an ACCOUNT")
-			}
-			if before {
-				req.Back = 1
+			if toClipboard && (req.Account == "" || req.Two) {
+				return usagef("--copy wants an ACCOUNT, and takes one code")
 			}
 			req.TimeoutMS = a.milliseconds()
 			var result api.CodeResult
@@ -53,7 +50,7 @@ The code goes to the standard output and nowhere else, unless --copy puts it int
 	}
 	a.managed(cmd, &req.Key, &req.AllowLastRetry)
 	purposeFlag(cmd, &req.Purpose)
-	beforeFlag(cmd, &before)
+	twoFlag(cmd, &req.Two)
 	cmd.Flags().BoolVar(&toClipboard, "copy", false, "put the code into the clipboard, and do not print it")
 	return cmd
 }
@@ -62,9 +59,14 @@ The code goes to the standard output and nowhere else, unless --copy puts it int
 func (a *app) showCodes(account string, r *api.CodeResult) error {
 	a.failures(r.Failed)
 	if account != "" {
-		c := r.Codes[0]
-		a.note("fob: %s%s", title(c.Account), left(c.Until))
-		return a.say("%s", c.Code)
+		last := r.Codes[len(r.Codes)-1]
+		a.note("fob: %s%s", title(last.Account), left(last.Until))
+		for _, c := range r.Codes {
+			if err := a.say("%s", c.Code); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	rows := []row{{"ISSUER", "NAME", "CODE", "LEFT"}}
 	for _, c := range r.Codes {

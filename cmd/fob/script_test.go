@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,10 @@ import (
 	"github.com/creack/pty"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/totp"
+
+	"github.com/fobd/fobd/cmd/internal/aws/ststest"
 	"github.com/fobd/fobd/daemon/api"
 	"github.com/fobd/fobd/daemon/client"
 )
@@ -79,14 +84,51 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+bin)
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "botocore" {
+				return false, fmt.Errorf("no such condition: %s", name)
+			}
+			err := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", "import botocore.session").Run()
+			if err != nil && os.Getenv("CI") != "" {
+				return false, fmt.Errorf("botocore is not there (Debian's python3-botocore): %w", err)
+			}
+			return err == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":  awaitEvent,
 			"daemon": startScriptDaemon,
 			"guide":  followGuide,
 			"status": checkStatus,
+			"sts":    startSTS,
 			"term":   runInTerminal,
 		},
 	})
+}
+
+// startSTS starts a stand-in for AWS's Security Token Service that knows a token with the seed of the RFCs, with steps of 30 and of 2 seconds:
+//
+//	sts SERIAL
+func startSTS(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sts SERIAL")
+	}
+	s := &ststest.Server{AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: "longterm", Serial: args[0], Valid: func(code string) bool {
+		for _, period := range []uint{30, 2} {
+			for _, ago := range []time.Duration{0, 1} {
+				want, err := totp.GenerateCodeCustom("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", time.Now().Add(-ago*time.Duration(period)*time.Second), totp.ValidateOpts{Period: period, Digits: otp.DigitsSix})
+				if err == nil && code == want {
+					return true
+				}
+			}
+		}
+		return false
+	}}
+	server := httptest.NewServer(s)
+	ts.Defer(server.Close)
+	ts.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
+	for name, file := range map[string]string{"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "credentials", "XDG_RUNTIME_DIR": "run", "XDG_CACHE_HOME": "cache", "HOME": "."} {
+		ts.Setenv(name, ts.MkAbs(file))
+	}
 }
 
 // startScriptDaemon starts fobd with the arguments and waits until it is ready:
@@ -223,7 +265,7 @@ func program(ts *testscript.TestScript, args []string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "FOBD_SOCKET", "SHORT", "GORACE"} {
+	for _, name := range []string{"PATH", "HOME", "FOBD_SOCKET", "SHORT", "GORACE", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL_STS"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd

@@ -44,7 +44,6 @@ Codes are read from the standard input, a line each; never from an argument.`,
 
 func (a *app) tokenCodeCommand() *cobra.Command {
 	req := api.TokenCodeRequest{}
-	before := false
 	cmd := &cobra.Command{
 		Use:   "code SERIAL",
 		Short: "Show the code that a registered token shows now",
@@ -53,26 +52,28 @@ codes of plugged-in tokens are shown by "fob code".`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			req.Serial = args[0]
-			if before {
-				req.Back = 1
-			}
 			var r api.TokenCodeResult
 			if err := a.do(ctx, api.OpTokenCode, req, &r); err != nil {
 				return err
 			}
 			return a.answer(r, func() error {
 				a.note("fob: %s%s", r.Serial, left(r.Until))
+				if req.Two {
+					if err := a.say("%s", r.Before); err != nil {
+						return err
+					}
+				}
 				return a.say("%s", r.Code)
 			})
 		}),
 	}
-	beforeFlag(cmd, &before)
+	twoFlag(cmd, &req.Two)
 	return cmd
 }
 
-// beforeFlag gives cmd the flag for the last code but one.
-func beforeFlag(cmd *cobra.Command, before *bool) {
-	cmd.Flags().BoolVar(before, "before", false, "the code that was shown before the one of now")
+// twoFlag gives cmd the flag for two codes.
+func twoFlag(cmd *cobra.Command, two *bool) {
+	cmd.Flags().BoolVar(two, "two", false, "two codes in a row, the one before first: some sites ask for them")
 }
 
 // lines reads lines from the standard input, after a label each where a person types.

@@ -41,8 +41,8 @@ type CodeRequest struct {
 	// Account is an issuer and a name as "issuer:name", one of them, or a part of them that fits one account only; empty for all.
 	Account string `json:"account,omitempty"`
 	Key     string `json:"key,omitempty"`
-	// Back asks for the code that was shown so many steps ago, at most 1: some sites want two in a row.
-	Back           int    `json:"back,omitempty"`
+	// Two asks for two codes in a row, as some sites want them: the one before, which is shown no more, and that of now.
+	Two            bool   `json:"two,omitempty"`
 	Purpose        string `json:"purpose,omitempty"` // shown to the person
 	AllowLastRetry bool   `json:"allowLastRetry,omitempty"`
 	TimeoutMS      uint32 `json:"timeout,omitempty"`
@@ -160,8 +160,8 @@ type AccountResetRequest struct {
 // TokenCodeRequest asks for the code that a registered token shows.
 type TokenCodeRequest struct {
 	Serial string `json:"serial"`
-	// Back is how many steps ago, at most 1.
-	Back int `json:"back,omitempty"`
+	// Two asks for the one before as well.
+	Two bool `json:"two,omitempty"`
 }
 
 // TokenCodeResult has the code of a registered token.
@@ -170,4 +170,6 @@ type TokenCodeResult struct {
 	Code   string `json:"code"`
 	From   string `json:"from"`  // RFC 3339
 	Until  string `json:"until"` // RFC 3339
+	// Before is the code that was shown before that one, if it was asked for.
+	Before string `json:"before,omitempty"`
 }
