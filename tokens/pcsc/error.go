@@ -12,33 +12,33 @@ type Error uint32
 
 // The statuses that pcscd sends, and those that this package finds for the same reason.
 const (
-	ErrInternal          Error = 0x80100001
-	ErrCancelled         Error = 0x80100002
-	ErrInvalidHandle     Error = 0x80100003
-	ErrInvalidParameter  Error = 0x80100004
-	ErrNoMemory          Error = 0x80100006
-	ErrBufferTooSmall    Error = 0x80100008
-	ErrNoReader          Error = 0x80100009 // no reader of that name
-	ErrTimeout           Error = 0x8010000A
-	ErrSharing           Error = 0x8010000B // in use by another program
-	ErrNoCard            Error = 0x8010000C
-	ErrProtocol          Error = 0x8010000F // neither T=0 nor T=1 as wanted
-	ErrNotReady          Error = 0x80100010
-	ErrInvalidValue      Error = 0x80100011
-	ErrComm              Error = 0x80100013
-	ErrUnknown           Error = 0x80100014
-	ErrNotTransacted     Error = 0x80100016 // the exchange with the card failed
-	ErrReaderGone        Error = 0x80100017
-	ErrNoService         Error = 0x8010001D // there is no pcscd to talk to
-	ErrStopped           Error = 0x8010001E // pcscd ended, or hung up, in the middle
-	ErrUnsupported       Error = 0x8010001F
-	ErrCardUnsupported   Error = 0x80100065
-	ErrUnresponsive      Error = 0x80100066 // the card is mute
-	ErrUnpowered         Error = 0x80100067
-	ErrReset             Error = 0x80100068 // by another program
-	ErrRemoved           Error = 0x80100069 // the card, since Connect
-	ErrDenied            Error = 0x8010006A // polkit, or the socket's permissions
-	success              Error = 0
+	ErrInternal         Error = 0x80100001
+	ErrCancelled        Error = 0x80100002
+	ErrInvalidHandle    Error = 0x80100003
+	ErrInvalidParameter Error = 0x80100004
+	ErrNoMemory         Error = 0x80100006
+	ErrBufferTooSmall   Error = 0x80100008
+	ErrNoReader         Error = 0x80100009 // no reader of that name
+	ErrTimeout          Error = 0x8010000A
+	ErrSharing          Error = 0x8010000B // in use by another program
+	ErrNoCard           Error = 0x8010000C
+	ErrProtocol         Error = 0x8010000F // neither T=0 nor T=1 as wanted
+	ErrNotReady         Error = 0x80100010
+	ErrInvalidValue     Error = 0x80100011
+	ErrComm             Error = 0x80100013
+	ErrUnknown          Error = 0x80100014
+	ErrNotTransacted    Error = 0x80100016 // the exchange with the card failed
+	ErrReaderGone       Error = 0x80100017
+	ErrNoService        Error = 0x8010001D // there is no pcscd to talk to
+	ErrStopped          Error = 0x8010001E // pcscd ended, or hung up, in the middle
+	ErrUnsupported      Error = 0x8010001F
+	ErrCardUnsupported  Error = 0x80100065
+	ErrUnresponsive     Error = 0x80100066 // the card is mute
+	ErrUnpowered        Error = 0x80100067
+	ErrReset            Error = 0x80100068 // by another program
+	ErrRemoved          Error = 0x80100069 // the card, since Connect
+	ErrDenied           Error = 0x8010006A // polkit, or the socket's permissions
+	success             Error = 0
 )
 
 func (e Error) text() string {

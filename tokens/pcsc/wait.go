@@ -3,6 +3,7 @@ package pcsc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -12,6 +13,10 @@ import (
 // heartbeat is how long a wait goes on before it is begun anew, so that a pcscd that hangs
 // is noticed.
 const heartbeat = time.Minute
+
+// maxEarly bounds how often one wait is overtaken by a notification, so that a pcscd which
+// always sends one does not keep us busy for ever.
+const maxEarly = 64
 
 // Wait returns the readers as soon as they are not as known: one came or went, or a card
 // did. Nil as known means that nothing is, so that they are returned at once. A wait that
@@ -26,8 +31,14 @@ func (s *Session) Wait(ctx context.Context, known []Reader) ([]Reader, error) {
 	if s.closed.Load() {
 		return nil, failed(cmdWait, ErrClosed)
 	}
-	for {
+	for early := 0; ; {
 		readers, notified, err := s.register(ctx)
+		if notified {
+			early++
+		}
+		if err == nil && early > maxEarly {
+			err = s.judge(ctx, fmt.Errorf("%w: notifications without an end", ErrMalformed))
+		}
 		if err != nil {
 			return nil, failed(cmdWait, err)
 		}
