@@ -210,6 +210,9 @@ var status = regexp.MustCompile(` \([0-9a-f]{4,8}\)$`)
 
 // said is an error in a driver's own words.
 func said(code api.Code, k *tokens.Key, err error) *api.Error {
+	if at, ok := errors.AsType[*keyError](err); ok {
+		err = at.err
+	}
 	text := status.ReplaceAllString(plain(err), "")
 	message, hint, ok := strings.Cut(text, "; ")
 	if i := strings.LastIndex(text, ": "); !ok && i >= 0 {

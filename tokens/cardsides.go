@@ -169,23 +169,37 @@ func (c *CardSides) device(ctx context.Context, reader string) string {
 	return ""
 }
 
-// connect begins a transaction with the card in a reader.
+// connect begins a transaction with the card in a reader. Another program's is waited for, and told if it takes long.
 func (c *CardSides) connect(ctx context.Context, reader string, waiting func(hid.Holder)) (Link, error) {
+	type result struct {
+		link Link
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		link, err := c.begin(ctx, reader)
+		done <- result{link, err}
+	}()
+	long := time.NewTimer(patience)
+	defer long.Stop()
+	select {
+	case r := <-done:
+		return r.link, r.err
+	case <-long.C:
+	}
+	if waiting != nil {
+		waiting(hid.Holder{})
+	}
+	r := <-done
+	return r.link, r.err
+}
+
+func (c *CardSides) begin(ctx context.Context, reader string) (Link, error) {
 	card, err := c.Client.Connect(ctx, reader, pcsc.ConnectOptions{})
 	if err != nil {
 		return nil, err
 	}
-	// Another program's transaction is waited for, and told if it takes long.
-	soon, cancel := context.WithTimeout(ctx, patience)
-	err = card.Begin(soon)
-	cancel()
-	if err != nil && errors.Is(err, pcsc.ErrSharing) && ctx.Err() == nil {
-		if waiting != nil {
-			waiting(hid.Holder{})
-		}
-		err = card.Begin(ctx)
-	}
-	if err != nil {
+	if err := card.Begin(ctx); err != nil {
 		card.Close()
 		return nil, err
 	}
