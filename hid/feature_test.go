@@ -11,7 +11,6 @@ import (
 
 // echo is a device that gives back the last feature report.
 type echo struct {
-	size int
 	last []byte
 	err  error
 }

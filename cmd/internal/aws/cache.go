@@ -105,7 +105,10 @@ func (c *Cache) Lock(ctx context.Context, id string) (unlock func(), err error) 
 		return func() { f.Close() }, nil
 	case <-ctx.Done():
 		// Whoever has it lets it go in the end; nobody waits for that here.
-		go func() { <-locked; f.Close() }()
+		go func() {
+			<-locked
+			_ = f.Close() // nothing was written
+		}()
 		return nil, context.Cause(ctx)
 	}
 }
