@@ -93,10 +93,13 @@ func TestRules(t *testing.T) {
 	all := readRules(t, rules)
 	has := func(rule []token, want token) bool { return slices.Contains(rule, want) }
 	var node, emulated, labels, jumps []token
+	var others [][]token
 	for _, rule := range all {
 		switch {
-		case has(rule, token{"SUBSYSTEM", "", "==", "hidraw"}):
+		case has(rule, token{"SUBSYSTEM", "", "==", "hidraw"}) && has(rule, token{"ENV", "ID_FIDO_TOKEN", "==", "1"}):
 			node = rule
+		case has(rule, token{"SUBSYSTEM", "", "==", "hidraw"}):
+			others = append(others, rule)
 		case has(rule, token{"KERNEL", "", "==", "uhid"}):
 			emulated = rule
 		}
@@ -117,6 +120,18 @@ func TestRules(t *testing.T) {
 	} {
 		if !has(node, want) {
 			t.Errorf("hidraw: %v missing in %v", want, node)
+		}
+	}
+	// Tokens that are no FIDO devices are known by their numbers, and no other keyboards are.
+	if len(others) != 3 {
+		t.Errorf("%d rules for other tokens", len(others))
+	}
+	for _, rule := range others {
+		by := func(name string) bool {
+			return slices.ContainsFunc(rule, func(t token) bool { return t.key == "ATTRS" && t.attribute == name && t.op == "==" })
+		}
+		if !by("idVendor") || !by("idProduct") || !has(rule, token{"GROUP", "", "=", "fobd"}) || !has(rule, token{"MODE", "", "=", "0660"}) {
+			t.Errorf("a token that is no FIDO device: %v", rule)
 		}
 	}
 	for _, want := range []token{

@@ -153,11 +153,14 @@ const (
 	hidGetIdle             = 0xA102
 	hidSetIdle             = 0x210A
 	hidSetReport           = 0x2109
+	hidGetReport           = 0xA101
 )
 
 const (
-	featureHalt  = 0
-	reportOutput = 2 // report type of HID 1.11, section 7.2.1
+	featureHalt = 0
+	// Report types of HID 1.11, section 7.2.1.
+	reportOutput  = 2
+	reportFeature = 3
 )
 
 // control answers a request on endpoint 0; !ok is a stall, the answer to all that is not known
@@ -205,6 +208,8 @@ func (s *session) control(request setup) (answer []byte, ok bool) {
 		return []byte{0}, request.index == 0
 	case interfaceSetInterface:
 		return nil, request.index == 0 && request.value == 0
+	case hidGetReport:
+		return s.getFeature(request)
 	case hidGetIdle:
 		return []byte{s.idle}, request.index == 0
 	case hidSetIdle:
@@ -212,6 +217,26 @@ func (s *session) control(request setup) (answer []byte, ok bool) {
 		return nil, request.index == 0
 	}
 	return nil, false
+}
+
+// getFeature reads a feature report (HID 1.11, section 7.2.1).
+func (s *session) getFeature(request setup) ([]byte, bool) {
+	d := s.device
+	if d.config.Feature == nil || d.feature == 0 || request.index != 0 || request.value != reportFeature<<8 || s.configuration == 0 {
+		return nil, false
+	}
+	report := make([]byte, d.feature)
+	n, err := d.config.Feature.GetFeature(report)
+	if err != nil || n < 0 || n > len(report) {
+		return nil, false
+	}
+	return report[:n], true
+}
+
+// setFeature writes one, and says whether the device has taken it.
+func (s *session) setFeature(request setup, report []byte) bool {
+	d := s.device
+	return d.config.Feature != nil && len(report) == d.feature && request.index == 0 && s.configuration != 0 && d.config.Feature.SetFeature(report) == nil
 }
 
 func (s *session) descriptor(request setup) []byte {

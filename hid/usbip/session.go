@@ -218,6 +218,8 @@ func (s *session) controlTransfer(m *message) {
 // the interrupt endpoint sends it.
 func (s *session) setReport(m *message, request setup) {
 	switch {
+	case request.value == reportFeature<<8 && s.setFeature(request, m.data):
+		s.answer(m.sequence, statusOK, len(m.data), nil)
 	case request.index != 0, request.value != reportOutput<<8, len(m.data) != s.device.config.OutputSize, s.configuration == 0:
 		s.answer(m.sequence, statusStall, 0, nil)
 	case len(s.ins)+len(s.outs) >= maxPending:

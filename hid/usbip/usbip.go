@@ -59,6 +59,12 @@ type Config struct {
 	// what a full-speed endpoint carries (USB 2.0, section 5.7.3). Zero means
 	// [hid.DefaultReportSize].
 	InputSize, OutputSize int
+	// Descriptor is the report descriptor of a device that is no FIDO key; its report sizes are the device's, and its reports
+	// must have no numbers. Nil is a FIDO key's.
+	Descriptor []byte
+	// Feature, if not nil, answers requests for feature reports, which the descriptor has; else they are refused, as FIDO keys do. One
+	// call is made at a time. Each must return at once, and not call the Device.
+	Feature hid.FeatureReports
 	// Attached, if not nil, is called with true when a host has taken the key and with false
 	// when it has let it go. It must return at once, and not call the Device.
 	Attached func(attached bool)
@@ -77,12 +83,39 @@ func (c *Config) check() error {
 			}
 		}
 	}
+	least := 8
+	if c.Descriptor != nil {
+		least = 1
+	}
 	for _, size := range []int{c.InputSize, c.OutputSize} {
-		if size < 8 || size > 64 {
-			return fmt.Errorf("usbip: report size %d is not between 8 and 64", size)
+		if size < least || size > 64 {
+			return fmt.Errorf("usbip: report size %d is not between %d and 64", size, least)
 		}
 	}
 	return nil
+}
+
+// describe sets the report sizes that the descriptor, or nothing, says, and returns that of feature reports.
+func (c *Config) describe() (featureSize int, err error) {
+	if c.Descriptor == nil {
+		c.InputSize = cmp.Or(c.InputSize, hid.DefaultReportSize)
+		c.OutputSize = cmp.Or(c.OutputSize, hid.DefaultReportSize)
+		return 0, nil
+	}
+	collections, err := hid.ParseDescriptor(c.Descriptor)
+	if err != nil {
+		return 0, fmt.Errorf("usbip: %w", err)
+	}
+	c.InputSize, c.OutputSize = 0, 0
+	for _, collection := range collections {
+		if len(collection.ReportIDs) > 0 {
+			return 0, fmt.Errorf("usbip: %w: reports with numbers", hid.ErrDescriptor)
+		}
+		c.InputSize = max(c.InputSize, collection.InputSize)
+		c.OutputSize = max(c.OutputSize, collection.OutputSize)
+		featureSize = max(featureSize, collection.FeatureSize)
+	}
+	return featureSize, nil
 }
 
 // Device is the key's end of a USB device. It implements [hid.Device]: Read gives what the
@@ -92,6 +125,7 @@ type Device struct {
 	config  Config
 	strings []string // by number less one
 	report  []byte   // report descriptor
+	feature int      // size of feature reports
 	// inner and outer are a pipe: outer's reports are the host's.
 	inner, outer hid.Device
 
@@ -110,8 +144,10 @@ type Device struct {
 func New(config Config) (*Device, error) {
 	config.Manufacturer = cmp.Or(config.Manufacturer, "fobd")
 	config.Name = cmp.Or(config.Name, "fobd emulated key")
-	config.InputSize = cmp.Or(config.InputSize, hid.DefaultReportSize)
-	config.OutputSize = cmp.Or(config.OutputSize, hid.DefaultReportSize)
+	featureSize, err := config.describe()
+	if err != nil {
+		return nil, err
+	}
 	if config.VendorID == 0 && config.ProductID == 0 {
 		config.VendorID, config.ProductID = DefaultVendorID, DefaultProductID
 	}
@@ -121,9 +157,13 @@ func New(config Config) (*Device, error) {
 	d := &Device{
 		config:  config,
 		strings: []string{config.Manufacturer, config.Name},
-		report:  hid.FIDOReportDescriptor(config.InputSize, config.OutputSize),
+		report:  config.Descriptor,
+		feature: featureSize,
 		room:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
+	}
+	if d.report == nil {
+		d.report = hid.FIDOReportDescriptor(config.InputSize, config.OutputSize)
 	}
 	if config.Serial != "" {
 		d.strings = append(d.strings, config.Serial)

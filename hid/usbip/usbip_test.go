@@ -500,3 +500,49 @@ func TestServeEndsWithItsContext(t *testing.T) {
 		t.Errorf("Serve: %v, want %v", err, context.Canceled)
 	}
 }
+
+// lastFeature is a device that gives back the last feature report.
+type lastFeature struct{ last []byte }
+
+func (l *lastFeature) SetFeature(report []byte) error {
+	l.last = append([]byte(nil), report...)
+	return nil
+}
+
+func (l *lastFeature) GetFeature(report []byte) (int, error) { return copy(report, l.last), nil }
+
+func TestFeatureReports(t *testing.T) {
+	keyboard := []byte{
+		0x05, 0x01, 0x09, 0x06, 0xA1, 0x01, 0x75, 0x08, 0x95, 0x08, 0x09, 0x01, 0x81, 0x02,
+		0x95, 0x01, 0x09, 0x02, 0x91, 0x02, 0x95, 0x08, 0x09, 0x03, 0xB1, 0x02, 0xC0,
+	}
+	h := attached(t, newDevice(t, usbip.Config{Descriptor: keyboard, Feature: &lastFeature{}}))
+	h.configure()
+	want := []byte("12345678")
+	if r := h.control(0x21, 9, 0x300, 0, 8, want); r.status != 0 {
+		t.Fatalf("SET_REPORT: %+v", r)
+	}
+	if r := h.control(0xA1, 1, 0x300, 0, 8, nil); r.status != 0 || !bytes.Equal(r.data, want) {
+		t.Errorf("GET_REPORT: %+v", r)
+	}
+	for name, r := range map[string]reply{
+		"a short one":              h.control(0x21, 9, 0x300, 0, 7, want[:7]),
+		"one with a number":        h.control(0x21, 9, 0x301, 0, 8, want),
+		"another interface":        h.control(0xA1, 1, 0x300, 1, 8, nil),
+		"an input report":          h.control(0xA1, 1, 0x100, 0, 8, nil),
+		"an output report of zero": h.control(0x21, 9, 0x200, 0, 0, nil),
+	} {
+		if r.status == 0 {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	// A FIDO key has none.
+	h = attached(t, newDevice(t, usbip.Config{}))
+	h.configure()
+	if r := h.control(0xA1, 1, 0x300, 0, 8, nil); r.status == 0 {
+		t.Errorf("a FIDO key's: %+v", r)
+	}
+	if _, err := usbip.New(usbip.Config{Descriptor: []byte{0x05}}); err == nil {
+		t.Error("half a descriptor is taken")
+	}
+}

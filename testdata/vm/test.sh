@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 missing=
-for tool in qemu-system-x86_64 busybox cpio xz python3 depmod fido2-token fido2-cred ssh-keygen udevadm gcc sshd pamu2fcfg pamtester cryptsetup systemd-cryptenroll usbip chromium; do
+for tool in qemu-system-x86_64 busybox cpio xz python3 depmod fido2-token fido2-cred ssh-keygen udevadm gcc sshd pamu2fcfg pamtester cryptsetup systemd-cryptenroll usbip chromium ykman ykchalresp; do
 	PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 /usr/bin/python3 -c 'import fido2' 2>/dev/null || missing="$missing python3-fido2"
@@ -25,7 +25,7 @@ CGO_ENABLED=1 go build -tags libusb -o "$work/bin/fobd-libusb" ./cmd/fobd
 for test in testdata/vm hid/uhid hid; do
 	CGO_ENABLED=0 go test -c -tags vm -o "$work/${test//\//-}.test" "./$test"
 done
-for package in fido2-tools python3-fido2 openssh-client openssh-server libpam-u2f pamu2fcfg pamtester cryptsetup-bin chromium usbip systemd udev; do
+for package in fido2-tools python3-fido2 openssh-client openssh-server libpam-u2f pamu2fcfg pamtester cryptsetup-bin chromium usbip systemd udev yubikey-manager yubikey-personalization; do
 	dpkg-query -W -f '${Package} ${Version}\n' "$package" 2>/dev/null || true
 done
 status=0
