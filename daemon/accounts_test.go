@@ -57,6 +57,9 @@ func TestAccounts(t *testing.T) {
 				must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "demo", OATH: kind}, nil)
 				keys := must[api.ListResult](l, api.OpList, api.ListRequest{}, nil).Keys
 				want := "fido card"
+				if kind == "yubikey" {
+					want += " slots"
+				}
 				if kind == "nitrokey" {
 					want = "fido"
 				}

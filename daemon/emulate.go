@@ -152,7 +152,7 @@ func (m *emulator) store(dir, name string) (softkey.Store, error) {
 	if err := checkName("the state file", name); err != nil {
 		return nil, err
 	}
-	for _, suffix := range []string{".key", ".lock", ".new", ".tmp", codesSuffix} {
+	for _, suffix := range []string{".key", ".lock", ".new", ".tmp", codesSuffix, slotsSuffix} {
 		if strings.HasSuffix(name, suffix) {
 			// The softkey has files of its own beside it.
 			return nil, invalidEmulation(fmt.Errorf("the name of a state file does not end with %s: %s", suffix, shorten(name)))

@@ -10,11 +10,15 @@ import (
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/tokens"
 	"github.com/fobd/fobd/tokens/oath/applet"
+	"github.com/fobd/fobd/tokens/slots/softslots"
 	"github.com/fobd/fobd/tokens/softkey"
 )
 
-// codesSuffix is behind the name of a key's state file in that of its accounts for one-time codes.
-const codesSuffix = ".oath"
+// What is behind the name of a key's state file in those of its accounts for one-time codes and of its slots.
+const (
+	codesSuffix = ".oath"
+	slotsSuffix = ".slots"
+)
 
 // A Nitrokey 3, whose accounts are reached by a vendor command of CTAPHID.
 const (
@@ -26,7 +30,10 @@ type emulatedCodes struct {
 	kind   applet.Personality
 	applet *applet.Applet
 	store  softkey.Store // nil for memory
-	side   string        // its id, while it is on
+	// slots are a YubiKey's, nil for others, slotStore their file.
+	slots     *softslots.Key
+	slotStore softkey.Store
+	sides     []string // their ids, while it is on
 }
 
 // codes makes the application that a request wants. The person who touches it is that of the key.
@@ -41,7 +48,7 @@ func (m *emulator) codes(dir, name, state, kind string, auth *softkey.Authentica
 	cfg := applet.Config{Personality: e.kind, Touch: func(ctx context.Context, _ applet.Prompt) bool { return auth.Asked(ctx) }}
 	if state != "" {
 		var err error
-		if e.store, cfg.State, err = m.openCodes(dir, state); err != nil {
+		if e.store, cfg.State, err = openCodes[applet.State](m, dir, state+codesSuffix); err != nil {
 			return nil, err
 		}
 		if cfg.State != nil {
@@ -53,18 +60,48 @@ func (m *emulator) codes(dir, name, state, kind string, auth *softkey.Authentica
 	if e.applet, err = applet.New(cfg); err != nil {
 		return nil, errors.Join(invalidEmulation(fmt.Errorf("emulated key %s: %w", name, err)), e.close())
 	}
+	if err := m.withSlots(e, dir, state, auth); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
 	return e, nil
 }
 
-// openCodes opens the file of the accounts that belongs to a state file. The state is nil if there was none.
-func (m *emulator) openCodes(dir, state string) (softkey.Store, *applet.State, error) {
-	file, err := m.open(dir, state+codesSuffix)
+// withSlots gives the application of a YubiKey its slots.
+func (m *emulator) withSlots(e *emulatedCodes, dir, state string, auth *softkey.Authenticator) error {
+	if e.kind != applet.YubiKey {
+		return nil
+	}
+	cfg := softslots.Config{Touch: auth.Asked}
+	if state != "" {
+		file, last, err := openCodes[softslots.State](m, dir, state+slotsSuffix)
+		if err != nil {
+			return err
+		}
+		e.slotStore, cfg.State = file, last
+		if last != nil {
+			defer last.Wipe()
+		}
+		cfg.Save = func(s softslots.State) error {
+			defer s.Wipe()
+			return saveCodes(file, s)
+		}
+	}
+	var err error
+	if e.slots, err = softslots.New(cfg); err != nil {
+		return badState(err)
+	}
+	return nil
+}
+
+// openCodes opens a file beside a key's state. The last state in it is nil if there was none.
+func openCodes[S any](m *emulator, dir, name string) (softkey.Store, *S, error) {
+	file, err := m.open(dir, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	var last *applet.State
+	var last *S
 	err = file.Load(func(record []byte) error {
-		last = new(applet.State)
+		last = new(S)
 		return json.Unmarshal(record, last)
 	})
 	if err != nil {
@@ -73,15 +110,20 @@ func (m *emulator) openCodes(dir, state string) (softkey.Store, *applet.State, e
 	return file, last, nil
 }
 
-// save keeps a state, in the place of the one before.
-func (e *emulatedCodes) save(s applet.State) error {
-	defer s.Wipe()
+// saveCodes keeps a state, in the place of the one before.
+func saveCodes(file softkey.Store, s any) error {
 	record, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("daemon: emulated key: %w", err)
 	}
 	defer clear(record)
-	return e.store.Rewrite([][]byte{record})
+	return file.Rewrite([][]byte{record})
+}
+
+// save keeps the accounts.
+func (e *emulatedCodes) save(s applet.State) error {
+	defer s.Wipe()
+	return saveCodes(e.store, s)
 }
 
 // vendor says whether it is behind a vendor command of CTAPHID.
@@ -118,6 +160,11 @@ type memoryCard struct{ *applet.Applet }
 
 func (memoryCard) Close() error { return nil }
 
+// memorySlots is a link to slots in memory.
+type memorySlots struct{ *softslots.Key }
+
+func (memorySlots) Close() error { return nil }
+
 // Transmit implements [oath.Card].
 func (m memoryCard) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	response, err := m.Applet.Transmit(ctx, command)
@@ -136,31 +183,41 @@ func (e *emulatedCodes) powerOn(sides *tokens.MemorySides, key hid.Info) {
 	if e.vendor() {
 		return
 	}
-	info := key
-	info.ID = "card-" + key.ID
-	info.UsagePage, info.Usage = 0, 0
-	e.side = info.ID
-	sides.Attach(tokens.Side{Info: info, Way: tokens.WayCard, Connect: func(context.Context, func(hid.Holder)) (tokens.Link, error) {
-		return memoryCard{e.applet}, nil
-	}})
+	attach := func(prefix string, way tokens.Way, link tokens.Link) {
+		info := key
+		info.ID = prefix + key.ID
+		info.UsagePage, info.Usage = 0, 0
+		e.sides = append(e.sides, info.ID)
+		sides.Attach(tokens.Side{Info: info, Way: way, Connect: func(context.Context, func(hid.Holder)) (tokens.Link, error) { return link, nil }})
+	}
+	attach("card-", tokens.WayCard, memoryCard{e.applet})
+	if e.slots != nil {
+		attach("slots-", tokens.WaySlots, memorySlots{e.slots})
+	}
 }
 
 func (e *emulatedCodes) powerOff(sides *tokens.MemorySides) {
 	if e == nil {
 		return
 	}
-	if e.side != "" {
-		sides.Detach(e.side)
-		e.side = ""
+	for _, id := range e.sides {
+		sides.Detach(id)
 	}
+	e.sides = nil
 	e.applet.Power(false)
 }
 
 func (e *emulatedCodes) close() error {
-	if e == nil || e.store == nil {
+	if e == nil {
 		return nil
 	}
-	return e.store.Close()
+	var errs []error
+	for _, store := range []softkey.Store{e.store, e.slotStore} {
+		if store != nil {
+			errs = append(errs, store.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // clone makes one in memory that has the same accounts, for a key that is touched by another person.
@@ -173,6 +230,11 @@ func (e *emulatedCodes) clone(auth *softkey.Authenticator) (*emulatedCodes, erro
 	made := &emulatedCodes{kind: e.kind}
 	var err error
 	made.applet, err = applet.New(applet.Config{Personality: e.kind, State: &state, Touch: func(ctx context.Context, _ applet.Prompt) bool { return auth.Asked(ctx) }})
+	if err == nil && e.slots != nil {
+		slots := e.slots.Snapshot()
+		defer slots.Wipe()
+		made.slots, err = softslots.New(softslots.Config{State: &slots, Touch: auth.Asked})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("daemon: emulated key: %w", err)
 	}

@@ -164,7 +164,7 @@ func TestOperationsAreSortedAndWhole(t *testing.T) {
 		api.OpEmulateFault, api.OpEmulateClock, api.OpEmulateFinger, api.OpEmulateSnapshot, api.OpEmulateRestore,
 		api.OpEmulateClone, api.OpEmulateImport, api.OpEmulateExport, api.OpEmulateObserve,
 		api.OpLease, api.OpLeaseEnd, api.OpLeaseList, api.OpLeaseSend,
-		api.OpCode, api.OpAccountList, api.OpAccountAdd, api.OpAccountDelete, api.OpAccountRename, api.OpAccountProtect, api.OpAccountReset, api.OpTokenCode,
+		api.OpCode, api.OpAccountList, api.OpAccountAdd, api.OpAccountDelete, api.OpAccountRename, api.OpAccountProtect, api.OpAccountReset, api.OpTokenCode, api.OpSlotShow, api.OpSlotRespond, api.OpSlotCode, api.OpSlotSet, api.OpSlotSwap, api.OpSlotDelete,
 		api.OpUserEnroll, api.OpUserVerify, api.OpUserList, api.OpUserShow, api.OpUserRemove, api.OpInventory, api.OpStatementKeys, api.OpStatementCheck,
 		api.OpTokenCreate, api.OpTokenExport, api.OpTokenChallenge, api.OpTokenAnswer, api.OpStoreBackup, api.OpStoreRestore, api.OpStoreCheck, api.OpStoreReseal,
 		api.OpPolicyCheck, api.OpPolicyExplain, api.OpPolicyList, api.OpGrantList, api.OpGrantRevoke, api.OpAuditList, api.OpAuditVerify,

@@ -65,8 +65,12 @@ func (c *call) why(p *api.Prompt) string {
 		s += "to know that " + c.person + " is here"
 	case api.OpTouch:
 		s += "a touch"
-	case api.OpCode:
+	case api.OpCode, api.OpSlotCode:
 		s += "a code"
+	case api.OpSlotRespond:
+		s += "an answer to a challenge"
+	case api.OpSlotSet, api.OpSlotSwap, api.OpSlotDelete:
+		s += "to change its slots"
 	case api.OpAccountList:
 		s += "to see its accounts"
 	case api.OpAccountAdd, api.OpAccountDelete, api.OpAccountRename, api.OpAccountProtect:

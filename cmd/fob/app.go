@@ -83,7 +83,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 no key, 5 cancelled or
 		a.credentialCommand(), a.fingerprintCommand(), a.blobCommand(), a.configCommand(),
 		a.pinCommand(), a.resetCommand(), a.leaseCommand(), a.agentCommand(), a.watchCommand(), a.emulateCommand(),
 		a.enrollCommand(), a.verifyCommand(), a.statementCommand(), a.userCommand(), a.inventoryCommand(),
-		a.codeCommand(), a.accountsCommand(), a.awsCommand(), a.tokenCommand(), a.recoveryCodesCommand(), a.storeCommand(),
+		a.codeCommand(), a.accountsCommand(), a.slotCommand(), a.awsCommand(), a.tokenCommand(), a.recoveryCodesCommand(), a.storeCommand(),
 		a.policyCommand(), a.grantCommand(), a.auditCommand(),
 		a.statusCommand(), a.demoCommand(), a.versionCommand(), a.manCommand(),
 	)

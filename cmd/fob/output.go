@@ -148,7 +148,7 @@ func explain(err error) (message, hint string) {
 }
 
 // operationWord is an operation of the socket in a hint: what it is called there is a command here.
-var operationWord = regexp.MustCompile(`(^|[ (])(policy|grant|audit|token|user|store|statement|pin|credential|fingerprint|blob|config|emulate|lease)-([a-z]+(?:-[a-z]+)*)\b`)
+var operationWord = regexp.MustCompile(`(^|[ (])(policy|grant|audit|token|slot|user|store|statement|pin|credential|fingerprint|blob|config|emulate|lease)-([a-z]+(?:-[a-z]+)*)\b`)
 
 // commandWords makes commands of the operations that a hint names: "pin-change" is "fob pin change".
 func commandWords(hint string) string {

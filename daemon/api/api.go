@@ -94,6 +94,12 @@ const (
 	OpAccountProtect = "account-protect"
 	OpAccountReset   = "account-reset"
 	OpTokenCode      = "token-code"
+	OpSlotShow       = "slot-show"
+	OpSlotRespond    = "slot-respond"
+	OpSlotCode       = "slot-code"
+	OpSlotSet        = "slot-set"
+	OpSlotSwap       = "slot-swap"
+	OpSlotDelete     = "slot-delete"
 
 	OpLease     = "lease"
 	OpLeaseSend = "lease-send"

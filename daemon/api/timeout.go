@@ -105,3 +105,21 @@ func (r AccountProtectRequest) Timeout() time.Duration { return milliseconds(r.T
 
 // Timeout is TimeoutMS as a duration.
 func (r AccountResetRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r SlotShowRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r SlotRespondRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r SlotCodeRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r SlotSetRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r SlotSwapRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }
+
+// Timeout is TimeoutMS as a duration.
+func (r SlotDeleteRequest) Timeout() time.Duration { return milliseconds(r.TimeoutMS) }

@@ -83,7 +83,7 @@ func TestYkmanOnEmulatedSlots(t *testing.T) {
 	const challenge, response = "00000000023523ec", "278c02e53610f84c40bd9135acd4101012410a14"
 	says(t, response, "ykman", "otp", "calculate", "2", challenge)
 	says(t, `081804`, "ykman", "otp", "calculate", "--totp", "--digits", "6", "2", "1111111109")
-	says(t, ``, "ykman", "otp", "hotp", "--force", "1", seed)
+	says(t, ``, "ykman", "otp", "hotp", "--force", "1", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
 	if typed, err := key.Press(slots.Slot1); err != nil || !strings.HasPrefix(typed, "755224") {
 		t.Errorf("slot 1 types %q, %v", typed, err)
 	}
