@@ -62,7 +62,10 @@ func (k *Key) Connect(ctx context.Context, s Side, waiting func(hid.Holder)) (Li
 	ctx, cancel := k.While(ctx)
 	defer cancel()
 	link, err := s.Connect(ctx, waiting)
-	if errors.Is(err, hid.ErrNotFound) {
+	switch {
+	case err == nil && k.here.Err() != nil:
+		return nil, errors.Join(hid.ErrGone, link.Close())
+	case errors.Is(err, hid.ErrNotFound):
 		err = hid.ErrGone
 	}
 	return link, k.explain(ctx, err)

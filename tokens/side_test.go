@@ -1,0 +1,139 @@
+package tokens_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/fobd/fobd/hid"
+	"github.com/fobd/fobd/hid/ctaphid"
+	"github.com/fobd/fobd/tokens"
+)
+
+type link struct{}
+
+func (link) Close() error { return nil }
+
+func side(id, device string, way tokens.Way) tokens.Side {
+	return tokens.Side{
+		Info: hid.Info{ID: id, Device: device, Product: "token " + id}, Way: way,
+		Connect: func(context.Context, func(hid.Holder)) (tokens.Link, error) { return link{}, nil },
+	}
+}
+
+// shown is the list of keys, each with its interfaces.
+func shown(r *tokens.Registry) string {
+	var words []string
+	for _, k := range r.Keys() {
+		word := k.ID()
+		if k.FIDO() {
+			word += "+fido"
+		}
+		for _, s := range k.Sides() {
+			word += "+" + string(s.Way)
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}
+
+// One token with several interfaces is one key, in whatever order they come and go.
+func TestInterfacesAreOneKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus, sides := hid.NewMemoryBus(), &tokens.MemorySides{}
+		var events []string
+		r := tokens.NewRegistry(tokens.Config{
+			Notify: func(e tokens.Event) { events = append(events, fmt.Sprint(e.Kind, " ", e.Key.ID())) },
+			Sides:  []tokens.Sides{sides},
+		}, bus)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		want := func(what string) {
+			t.Helper()
+			synctest.Wait()
+			if got := shown(r); got != what {
+				t.Errorf("got %q, want %q; events %q", got, what, events)
+			}
+		}
+		want("")
+		sides.Attach(side("card", "usb-1-5", tokens.WayCard))
+		want("card+card")
+		sides.Attach(side("slots", "usb-1-5", tokens.WaySlots))
+		want("card+card+slots")
+		lone, err := r.Key("card")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Open(ctx, lone, nil); !errors.Is(err, tokens.ErrNoFIDO) {
+			t.Errorf("got %v", err)
+		}
+		// The FIDO interface comes last, and takes the others to itself.
+		attach(t, bus, hid.Info{ID: "usb-1-5.1", Device: "usb-1-5"}, &key{}, ctaphid.CapCBOR)
+		want("usb-1-5.1+fido+card+slots")
+		if link, err := lone.Connect(ctx, lone.Sides()[0], nil); !errors.Is(err, hid.ErrGone) {
+			t.Errorf("the key that was: %v, %v", link, err)
+		}
+		k, err := r.Key("usb-1-5.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Connect(ctx, k.Sides()[0], nil); err != nil {
+			t.Error(err)
+		}
+		// Another token, and one whose serial number says it.
+		sides.Attach(side("other", "usb-1-6", tokens.WayCard))
+		want("other+card usb-1-5.1+fido+card+slots")
+		sides.Detach("other")
+		attach(t, bus, hid.Info{ID: "emu", Serial: "abc", VendorID: 1}, &key{}, ctaphid.CapCBOR)
+		named := side("named", "", tokens.WayCard)
+		named.Info.Serial, named.Info.VendorID = "abc", 1
+		sides.Attach(named)
+		want("emu+fido+card usb-1-5.1+fido+card+slots")
+		sides.Detach("slots")
+		want("emu+fido+card usb-1-5.1+fido+card")
+		// All of a token goes at once.
+		bus.Detach("usb-1-5.1")
+		synctest.Wait()
+		want("emu+fido+card")
+		cancel()
+		<-done
+		for _, e := range events {
+			if strings.HasSuffix(e, " slots") {
+				t.Errorf("an interface was shown as a key of its own: %q", events)
+			}
+		}
+	})
+}
+
+func TestSourcesThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := failing{errors.New("broken")}
+		sides := &tokens.MemorySides{}
+		r := tokens.NewRegistry(tokens.Config{Sides: []tokens.Sides{broken, sides}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		sides.Attach(side("card", "", tokens.WayCard))
+		synctest.Wait()
+		if got := shown(r); got != "card+card" {
+			t.Errorf("got %q", got)
+		}
+		k := r.Keys()[0]
+		gone := side("x", "", tokens.WayCard)
+		gone.Connect = func(context.Context, func(hid.Holder)) (tokens.Link, error) { return nil, hid.ErrNotFound }
+		if _, err := k.Connect(ctx, gone, nil); !errors.Is(err, hid.ErrGone) {
+			t.Errorf("got %v", err)
+		}
+		cancel()
+		<-done
+	})
+}
+
+type failing struct{ err error }
+
+func (f failing) Sides() ([]tokens.Side, error)           { return nil, f.err }
+func (f failing) Watch(_ context.Context, _ func()) error { return f.err }
