@@ -22,6 +22,9 @@ func tpdu(command []byte, c apdu.Command) []byte {
 	return command
 }
 
+// t0Rounds bounds how often a card may change its mind about a length: once to ask for one, once for another is what cards do.
+const t0Rounds = 4
+
 // transmitT0 sends a command in T=0, and does what that protocol leaves to the host.
 func (c *Card) transmitT0(ctx context.Context, command []byte) ([]byte, error) {
 	parsed, extended, err := apdu.ParseCommand(command)
@@ -32,7 +35,10 @@ func (c *Card) transmitT0(ctx context.Context, command []byte) ([]byte, error) {
 		return nil, failed(cmdTransmit, fmt.Errorf("%w: extended lengths, and the card speaks T=0", ErrTooLong))
 	}
 	response, err := c.transmit(ctx, tpdu(command, parsed))
-	for err == nil && len(response) == 2 {
+	for round := 0; err == nil && len(response) == 2; round++ {
+		if round == t0Rounds {
+			return nil, failed(cmdTransmit, fmt.Errorf("%w: the card never says how long its answer is", ErrNotTransacted))
+		}
 		// Section 12.2.2: 61xx after case 4, and 6Cxx after case 2, are the
 		// transport's. With data they are the application's.
 		sw := apdu.SW(uint16(response[0])<<8 | uint16(response[1]))
