@@ -315,3 +315,45 @@ func TestAccountRequests(t *testing.T) {
 		}
 	})
 }
+
+// Accounts share the queue of their key with its FIDO interface, and the rules.
+func TestAccountsShareTheKey(t *testing.T) {
+	inBubble(t, func(l *lab, p *person) {
+		must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "demo"}, nil)
+		addAccount(l, p, "", "otpauth://totp/alice?secret="+rfcSeed)
+		must[api.EmulateResult](l, api.OpEmulateSet, api.EmulateSetRequest{Presence: "manual"}, nil)
+		first := l.start(api.OpTouch, api.TouchRequest{}, p)
+		time.Sleep(time.Second)
+		waits := &person{}
+		second := l.start(api.OpCode, api.CodeRequest{Account: "alice"}, waits)
+		third := l.start(api.OpSlotShow, api.SlotShowRequest{}, &person{})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		waits.mu.Lock()
+		if len(waits.open) != 1 || waits.open[0].Kind != api.PromptWait || waits.open[0].Holder == nil || waits.open[0].Holder.Operation != api.OpTouch {
+			l.t.Errorf("prompts: %+v", waits.open)
+		}
+		waits.mu.Unlock()
+		must[api.EmulateResult](l, api.OpEmulateTouch, api.EmulateNameRequest{}, nil)
+		for _, run := range []interface{ wait() (any, error) }{first, second, third} {
+			if _, err := run.wait(); err != nil {
+				l.t.Error(err)
+			}
+		}
+	})
+}
+
+func TestRulesAboutAccounts(t *testing.T) {
+	dir := t.TempDir()
+	rules := `@id("no-codes") @reason("codes are read at the desk") forbid (principal, action == Action::"code", resource);` +
+		`@id("no-slots") forbid (principal, action == Action::"slot-set", resource);`
+	inBubble(t, func(l *lab, p *person) {
+		must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "demo"}, nil)
+		addAccount(l, p, "", "otpauth://totp/alice?secret="+rfcSeed)
+		if e := l.fails(api.OpCode, api.CodeRequest{Account: "alice"}, p, api.CodeDenied); !strings.Contains(e.Message, "codes are read at the desk") {
+			l.t.Errorf("got %+v", e)
+		}
+		l.fails(api.OpSlotSet, api.SlotSetRequest{Slot: 1, Kind: "hotp", Secret: []byte("12345678901234567890")}, p, api.CodeDenied)
+		must[api.AccountListResult](l, api.OpAccountList, nil, p)
+	}, func(c *daemon.Config) { c.Rules = setOf(t, dir, rules) })
+}
