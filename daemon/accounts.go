@@ -15,6 +15,7 @@ import (
 	"github.com/fobd/fobd/tokens"
 	"github.com/fobd/fobd/tokens/accounts"
 	"github.com/fobd/fobd/tokens/oath"
+	"github.com/fobd/fobd/tokens/token2"
 )
 
 // keeper is a token in the hands of one operation, at an interface where it keeps accounts. It is for one goroutine.
@@ -96,18 +97,45 @@ func (c *call) link(ctx context.Context, k *tokens.Key, waiting func(hid.Holder)
 		return c.e.keys.Open(ctx, k, waiting)
 	}
 	for _, s := range k.Sides() {
-		if s.Way != tokens.WaySlots {
-			return k.Connect(ctx, s, waiting)
+		if s.Way == tokens.WaySlots {
+			continue
 		}
+		link, err := k.Connect(ctx, s, waiting)
+		if err != nil {
+			return nil, err
+		}
+		if reports, ok := link.(featureLink); ok {
+			switch s.Way {
+			case tokens.WayNitrokeyPro:
+				return proLink{reports}, nil
+			case tokens.WayToken2:
+				return token2Link{reports}, nil
+			}
+		}
+		return link, nil
 	}
 	return nil, hid.ErrGone
 }
+
+// featureLink is an open side with feature reports; what is spoken in them, its type says.
+type (
+	featureLink interface {
+		tokens.Link
+		hid.FeatureReports
+	}
+	proLink    struct{ featureLink }
+	token2Link struct{ featureLink }
+)
 
 // openAccounts chooses the driver for a link.
 func openAccounts(ctx context.Context, k *tokens.Key, link tokens.Link, o accounts.Options) (accounts.Token, error) {
 	switch l := link.(type) {
 	case *tokens.Conn:
 		return accounts.OpenOATH(ctx, oath.NewCTAPHID(l.Vendor), oath.ModelNitrokey, true, o)
+	case proLink:
+		return accounts.OpenNitrokeyPro(ctx, l, o)
+	case token2Link:
+		return accounts.OpenToken2(ctx, token2.NewHID(l), o)
 	case oath.Card:
 		info := k.Device()
 		// What YubiKeys take over USB is known; readers and cards of others get what all take.

@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -10,7 +11,11 @@ import (
 
 	"github.com/fobd/fobd/daemon"
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/hid"
+	"github.com/fobd/fobd/tokens"
+	"github.com/fobd/fobd/tokens/nitrokeypro/softpro"
 	"github.com/fobd/fobd/tokens/otp"
+	"github.com/fobd/fobd/tokens/token2/softtoken2"
 )
 
 // 12345678901234567890 in base32, the seed of the RFCs.
@@ -356,4 +361,55 @@ func TestRulesAboutAccounts(t *testing.T) {
 		l.fails(api.OpSlotSet, api.SlotSetRequest{Slot: 1, Kind: "hotp", Secret: []byte("12345678901234567890")}, p, api.CodeDenied)
 		must[api.AccountListResult](l, api.OpAccountList, nil, p)
 	}, func(c *daemon.Config) { c.Rules = setOf(t, dir, rules) })
+}
+
+// reports is a link to a device in memory that speaks in feature reports.
+type reports struct{ hid.FeatureReports }
+
+func (reports) Close() error { return nil }
+
+// Tokens of other kinds are tokens as all others: here none has a FIDO interface.
+func TestOtherTokens(t *testing.T) {
+	second, err := softtoken2.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for way, c := range map[tokens.Way]struct {
+		dev  hid.FeatureReports
+		pins []string
+	}{
+		tokens.WayNitrokeyPro: {softpro.New(), []string{"12345678"}},
+		tokens.WayToken2:      {second, nil},
+	} {
+		t.Run(string(way), func(t *testing.T) {
+			sides := &tokens.MemorySides{}
+			inBubble(t, func(l *lab, p *person) {
+				sides.Attach(tokens.Side{
+					Info: hid.Info{ID: "t", Product: "a token"}, Way: way,
+					Connect: func(context.Context, func(hid.Holder)) (tokens.Link, error) { return reports{c.dev}, nil },
+				})
+				l.settle()
+				p.pins = c.pins
+				addAccount(l, p, "", "otpauth://totp/Ex:alice?secret="+rfcSeed+"&issuer=Ex")
+				list := must[api.AccountListResult](l, api.OpAccountList, nil, p)
+				if len(list.Accounts) != 1 || len(list.Tokens) != 1 || list.Tokens[0].Way != string(way) || !list.Tokens[0].Unseen {
+					l.t.Errorf("got %+v", list)
+				}
+				for _, account := range []string{"", "Ex:alice"} {
+					if got := must[api.CodeResult](l, api.OpCode, api.CodeRequest{Account: account}, p).Codes; len(got) != 1 || got[0].Code != shows(l.t, 0) || got[0].Until == "" {
+						l.t.Errorf("got %+v", got)
+					}
+				}
+				l.fails(api.OpAccountRename, api.AccountRenameRequest{Account: "alice", Name: "bob"}, p, api.CodeUnsupported)
+				l.fails(api.OpTouch, api.TouchRequest{Key: "t"}, p, api.CodeUnsupported)
+				l.fails(api.OpSlotShow, api.SlotShowRequest{Key: "t"}, p, api.CodeUnsupported)
+				if way == tokens.WayNitrokeyPro {
+					p.pins = []string{"000000"}
+					l.fails(api.OpAccountDelete, api.AccountRequest{Account: "alice"}, p, api.CodePINInvalid)
+					p.pins = c.pins
+				}
+				must[api.AccountResult](l, api.OpAccountDelete, api.AccountRequest{Account: "alice"}, p)
+			}, func(cfg *daemon.Config) { cfg.Sides = []tokens.Sides{sides} })
+		})
+	}
 }

@@ -369,6 +369,13 @@ func TestReclaim(t *testing.T) {
 		if n, err := s.Serial(t.Context()); err != nil || n != 7 {
 			t.Errorf("%d, %v", n, err)
 		}
+		if err := s.SetChallengeResponse(t.Context(), slots.Slot1, seed, false, slots.Change{}); err != nil {
+			t.Fatal(err)
+		}
+		key.Refuse(5)
+		if _, err := s.Respond(t.Context(), slots.Slot1, []byte{1}); err != nil {
+			t.Error(err)
+		}
 		key.Refuse(100)
 		_, err := s.Serial(t.Context())
 		wants(t, err, slots.ErrUnsupported)

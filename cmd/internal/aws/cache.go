@@ -106,7 +106,7 @@ func (c *Cache) Lock(ctx context.Context, id string) (unlock func(), err error) 
 	case <-ctx.Done():
 		// Whoever has it lets it go in the end; nobody waits for that here.
 		go func() {
-			<-locked
+			_ = <-locked
 			_ = f.Close() // nothing was written
 		}()
 		return nil, context.Cause(ctx)
