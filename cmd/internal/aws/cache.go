@@ -105,10 +105,7 @@ func (c *Cache) Lock(ctx context.Context, id string) (unlock func(), err error) 
 		return func() { f.Close() }, nil
 	case <-ctx.Done():
 		// Whoever has it lets it go in the end; nobody waits for that here.
-		go func() {
-			_ = <-locked
-			_ = f.Close() // nothing was written
-		}()
+		go func() { _ = errors.Join(<-locked, f.Close()) }()
 		return nil, context.Cause(ctx)
 	}
 }
