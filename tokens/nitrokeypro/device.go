@@ -24,12 +24,16 @@ const (
 
 // Slots, by the number that the protocol has for them.
 const (
-	FirstHOTP, HOTPSlots = 0x10, 3
-	FirstTOTP, TOTPSlots = 0x20, 15
-	// NameSize is the longest name, SecretSize the longest seed, in bytes.
-	NameSize, SecretSize = 15, 40
-	passwordSize         = 25
-	chunkSize            = 30 // of OTP data
+	FirstHOTP = 0x10
+	HOTPSlots = 3
+	FirstTOTP = 0x20
+	TOTPSlots = 15
+	// NameSize is the longest name, in bytes.
+	NameSize = 15
+	// SecretSize is the longest seed, in bytes.
+	SecretSize   = 40
+	passwordSize = 25
+	chunkSize    = 30 // of OTP data
 )
 
 // Slot is what a slot is configured for.
@@ -93,7 +97,7 @@ func (d *Device) do(ctx context.Context, cmd Cmd, payload []byte) (*Response, er
 	}
 }
 
-// Serial is the number of the smart card inside, Version the firmware's.
+// Status tells the firmware's version and the number of the smart card inside.
 func (d *Device) Status(ctx context.Context) (version string, serial uint32, err error) {
 	r, err := d.do(ctx, CmdStatus, nil)
 	if err != nil {
