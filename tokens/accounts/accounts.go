@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -102,8 +103,8 @@ func (c Code) String() string {
 	return "[secret]"
 }
 
-// GoString is String.
-func (c Code) GoString() string { return c.String() }
+// Format prints what String says, for every verb.
+func (c Code) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 // LogValue is for slog.
 func (c Code) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -3,11 +3,14 @@ package oath_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -594,7 +597,7 @@ func TestCardGoesAway(t *testing.T) {
 }
 
 // Exchanges with a real YubiKey 5.4.3 that others have recorded, where their folder is present: the client reads what it answered, and the emulated one
-// answers the same, but for what is random.
+// answers the same to the byte.
 func TestRecordedYubiKey(t *testing.T) {
 	path := os.Getenv("FOBD_CAPTURES")
 	if path == "" {
@@ -618,32 +621,33 @@ func TestRecordedYubiKey(t *testing.T) {
 		}
 		played++
 		t.Run(name, func(t *testing.T) {
-			card := newCard(t, applet.Config{})
-			for n, row := range rows {
-				command, err := hex.DecodeString(row[0])
-				if err != nil {
-					t.Fatal(err)
-				}
-				recorded, err := hex.DecodeString(row[1])
-				if err != nil {
-					t.Fatal(err)
-				}
-				switch {
-				case name == "access_code_sha256" && n > 0 && command[1] == byte(oath.CmdSetCode):
-					continue // answers a salt of that day
-				case name == "access_code_sha256" && command[1] == byte(oath.CmdValidate):
+			// What is random comes from the recording: salts, and the challenges of SELECT.
+			var random bytes.Buffer
+			last := []byte(nil)
+			for _, row := range rows {
+				command, response := unhex(t, row[0]), unhex(t, row[1])
+				if command[1] != byte(oath.CmdSelect) || command[2] != 4 {
 					continue
 				}
+				tlvs, err := oath.ParseTLVs(response[:len(response)-2])
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, v := range tlvs {
+					if v.Tag == oath.TagName && !bytes.Equal(v.Value, last) || v.Tag == oath.TagChallenge {
+						random.Write(v.Value)
+					}
+					if v.Tag == oath.TagName {
+						last = v.Value
+					}
+				}
+			}
+			card := newCard(t, applet.Config{Rand: io.MultiReader(&random, rand.Reader)})
+			for n, row := range rows {
+				command, recorded := unhex(t, row[0]), unhex(t, row[1])
 				got, err := card.Transmit(t.Context(), command)
 				if err != nil {
 					t.Fatal(err)
-				}
-				if command[1] == byte(oath.CmdSelect) && command[2] == 4 {
-					// Version and the length of the salt; what follows is random.
-					if !bytes.HasPrefix(got, recorded[:7]) || name != "access_code_sha256" && len(got) != len(recorded) {
-						t.Errorf("%d: SELECT gives %x, the key %x", n, got, recorded)
-					}
-					continue
 				}
 				if !bytes.Equal(got, recorded) {
 					t.Errorf("%d: %x gives %x, the key %x", n, command, got, recorded)
@@ -652,8 +656,7 @@ func TestRecordedYubiKey(t *testing.T) {
 		})
 		t.Run(name+"/client", func(t *testing.T) {
 			for _, row := range rows {
-				command, _ := hex.DecodeString(row[0])
-				recorded, _ := hex.DecodeString(row[1])
+				command, recorded := unhex(t, row[0]), unhex(t, row[1])
 				replay := &wire{answer: func(b []byte) []byte {
 					if b[1] == byte(oath.CmdSelect) && b[2] == 4 && command[1] != byte(oath.CmdSelect) {
 						return []byte{0x79, 3, 5, 4, 3, 0x71, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0x90, 0}
@@ -693,4 +696,36 @@ func TestRecordedYubiKey(t *testing.T) {
 	if played < 5 {
 		t.Errorf("%d recordings were played", played)
 	}
+	t.Run("unlocking, as the client does it", func(t *testing.T) {
+		var rows [][2]string
+		if err := json.Unmarshal(file.Traces["access_code_sha256"], &rows); err != nil {
+			t.Fatal(err)
+		}
+		set := slices.IndexFunc(rows, func(row [2]string) bool { return strings.HasPrefix(row[0], "000300003f") })
+		validated := slices.IndexFunc(rows, func(row [2]string) bool {
+			return strings.HasPrefix(row[0], "00a30000") && strings.HasSuffix(row[1], "9000")
+		})
+		key, validate := unhex(t, rows[set][0])[8:24], unhex(t, rows[validated][0])
+		at := 0
+		replay := &wire{answer: func([]byte) []byte {
+			at++
+			return unhex(t, rows[validated-2+at][1]) // SELECT, VALIDATE, SET CODE
+		}}
+		s := choose(t, replay, oath.Options{Rand: bytes.NewReader(validate[len(validate)-8:])})
+		if err := s.UnlockKey(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		if len(replay.sent) != 2 || !bytes.Equal(replay.sent[1], validate) {
+			t.Errorf("sent %x, others sent %x", replay.sent, validate)
+		}
+	})
+}
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

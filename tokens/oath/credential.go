@@ -1,6 +1,8 @@
 package oath
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -140,8 +142,8 @@ func (c Code) String() string {
 	return "[secret]"
 }
 
-// GoString is String.
-func (c Code) GoString() string { return c.String() }
+// Format prints what String says, for every verb.
+func (c Code) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, c.String()) }
 
 // LogValue is for slog.
 func (c Code) LogValue() slog.Value { return slog.StringValue(c.String()) }

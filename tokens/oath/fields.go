@@ -3,6 +3,7 @@ package oath
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -31,8 +32,8 @@ func (f Fields) String() string {
 	return hidden
 }
 
-// GoString is String.
-func (f Fields) GoString() string { return f.String() }
+// Format prints what String says, for every verb.
+func (f Fields) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, f.String()) }
 
 // LogValue is for slog.
 func (f Fields) LogValue() slog.Value { return slog.StringValue(f.String()) }

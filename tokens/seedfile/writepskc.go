@@ -37,8 +37,8 @@ func (o WriteOptions) String() string {
 	return fmt.Sprintf("{key=%s name=%q passphrase=%s iterations=%d}", given(o.Key), o.KeyName, given(o.Passphrase), o.Iterations)
 }
 
-// GoString is String.
-func (o WriteOptions) GoString() string { return o.String() }
+// Format prints what String says, for every verb.
+func (o WriteOptions) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String()) }
 
 // ErrWrite says that tokens cannot be written.
 var ErrWrite = errors.New("seedfile: cannot write PSKC")

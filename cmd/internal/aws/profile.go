@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -114,8 +115,8 @@ type Session struct {
 // String has no secret.
 func (s Session) String() string { return s.AccessKeyID + " [secret]" }
 
-// GoString is String.
-func (s Session) GoString() string { return s.String() }
+// Format prints what String says, for every verb.
+func (s Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue is for slog.
 func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }

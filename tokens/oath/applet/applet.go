@@ -176,7 +176,7 @@ func (a *Applet) Snapshot() State {
 }
 
 // Restore puts the device back to a snapshot of one of the same personality, as if it had been plugged in then: a command
-// that runs ends with [ErrGone].
+// that runs ends with [ErrGone]. When Config.Save fails, the device has been plugged in anew and is what it was.
 func (a *Applet) Restore(s State) error {
 	if err := s.check(a.cfg.Personality, a.cfg.Capacity); err != nil {
 		return err
@@ -186,6 +186,7 @@ func (a *Applet) Restore(s State) error {
 	defer func() { <-a.turn }()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer a.plug()
 	if a.cfg.Save != nil {
 		if err := a.cfg.Save(s.clone()); err != nil {
 			return fmt.Errorf("applet: restore: %w", err)
@@ -193,7 +194,6 @@ func (a *Applet) Restore(s State) error {
 	}
 	a.state.Wipe()
 	a.state = s.clone()
-	a.plug()
 	return nil
 }
 
