@@ -90,11 +90,19 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	values := []any{
 		applet.State{Personality: applet.Nitrokey, Code: &applet.AccessCode{Hash: otp.SHA1, Key: b}, PIN: &applet.PIN{Value: b}, Entries: []applet.Entry{{Name: []byte("a"), Key: b, Password: b}}},
 		&applet.State{PIN: &applet.PIN{Value: b}},
-		applet.AccessCode{Hash: otp.SHA1, Key: b}, &applet.AccessCode{Key: b},
-		applet.PIN{Value: b}, &applet.PIN{Value: b},
-		applet.Entry{Name: []byte("a"), Key: b, Login: b, Password: b, Metadata: b}, []applet.Entry{{Key: b}},
-		oath.Fields{Login: b, Password: b, Metadata: b}, &oath.Fields{Login: b}, oath.Account{Account: "a", Fields: oath.Fields{Password: b}},
-		oath.Code{Value: secret}, &oath.Code{Value: secret}, oath.Reading{Code: oath.Code{Value: secret}}, []oath.Reading{{Code: oath.Code{Value: secret}}},
+		applet.AccessCode{Hash: otp.SHA1, Key: b},
+		&applet.AccessCode{Key: b},
+		applet.PIN{Value: b},
+		&applet.PIN{Value: b},
+		applet.Entry{Name: []byte("a"), Key: b, Login: b, Password: b, Metadata: b},
+		[]applet.Entry{{Key: b}},
+		oath.Fields{Login: b, Password: b, Metadata: b},
+		&oath.Fields{Login: b},
+		oath.Account{Account: "a", Fields: oath.Fields{Password: b}},
+		oath.Code{Value: secret},
+		&oath.Code{Value: secret},
+		oath.Reading{Code: oath.Code{Value: secret}},
+		[]oath.Reading{{Code: oath.Code{Value: secret}}},
 	}
 	for _, v := range values {
 		var out bytes.Buffer
