@@ -388,6 +388,7 @@ func TestOtherTokens(t *testing.T) {
 					Info: hid.Info{ID: "t", Product: "a token"}, Way: way,
 					Connect: func(context.Context, func(hid.Holder)) (tokens.Link, error) { return reports{c.dev}, nil },
 				})
+				time.Sleep(time.Second) // no FIDO interface comes
 				l.settle()
 				p.pins = c.pins
 				addAccount(l, p, "", "otpauth://totp/Ex:alice?secret="+rfcSeed+"&issuer=Ex")

@@ -50,6 +50,11 @@ type Registry struct {
 	keys    map[string]*Key
 	sides   map[string]sourced
 	changed chan struct{} // closed, and replaced, by every change
+	// alone are the devices that have shown no FIDO interface, since when; settled is when the next of them is a key, nil for never.
+	alone   map[string]time.Time
+	settled *time.Timer
+	filled  bool // for the first time
+	ended   bool // Run has
 }
 
 // NewRegistry returns the list of the keys on buses. It is filled once at once, and kept
@@ -59,13 +64,14 @@ func NewRegistry(cfg Config, buses ...hid.Bus) *Registry {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Registry{cfg: cfg, buses: buses, keys: make(map[string]*Key), sides: make(map[string]sourced), changed: make(chan struct{})}
+	r := &Registry{cfg: cfg, buses: buses, keys: make(map[string]*Key), sides: make(map[string]sourced), changed: make(chan struct{}), alone: make(map[string]time.Time)}
 	for _, bus := range buses {
 		r.scan(bus)
 	}
 	for _, source := range cfg.Sides {
 		r.scanSides(source)
 	}
+	r.filled = true
 	return r
 }
 
@@ -81,6 +87,10 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	<-ctx.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	r.arrangeIn(0)
 	return context.Cause(ctx)
 }
 

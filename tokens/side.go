@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fobd/fobd/hid"
 )
@@ -123,10 +124,7 @@ func (r *Registry) arrange() {
 		lone[device] = append(lone[device], s)
 	}
 	// Of keys that stand for sides only, those that go, before those that come.
-	wanted := make(map[string][]Side, len(lone))
-	for _, sides := range lone {
-		wanted[sides[0].Info.ID] = sides
-	}
+	wanted := r.ripe(lone)
 	for id, k := range r.keys {
 		if sides := wanted[id]; !k.FIDO() && (len(sides) == 0 || sides[0].Info != k.info) {
 			r.remove(k)
@@ -149,6 +147,56 @@ func (r *Registry) arrange() {
 			r.wake()
 		}
 	}
+}
+
+// settleTime is how long a device must have shown no FIDO interface to be a key without: what is plugged in shows its interfaces one after the
+// other, and what is pulled out hides them so.
+const settleTime = 500 * time.Millisecond
+
+// ripe are the devices without a FIDO interface that are keys by now, by the ID that these have. What was there at the beginning is one at
+// once. r.mu is held.
+func (r *Registry) ripe(lone map[string][]Side) map[string][]Side {
+	now := time.Now()
+	maps.DeleteFunc(r.alone, func(device string, _ time.Time) bool { return lone[device] == nil })
+	wanted := make(map[string][]Side, len(lone))
+	next := time.Duration(0)
+	for device, sides := range lone {
+		since, known := r.alone[device]
+		if !known {
+			since = now
+			if !r.filled {
+				since = now.Add(-settleTime)
+			}
+			r.alone[device] = since
+		}
+		if left := settleTime - now.Sub(since); left > 0 {
+			if next == 0 || left < next {
+				next = left
+			}
+			continue
+		}
+		wanted[sides[0].Info.ID] = sides
+	}
+	r.arrangeIn(next)
+	return wanted
+}
+
+// arrangeIn arranges again after a while, 0 for never. r.mu is held.
+func (r *Registry) arrangeIn(d time.Duration) {
+	if r.settled != nil {
+		r.settled.Stop()
+		r.settled = nil
+	}
+	if d == 0 {
+		return
+	}
+	r.settled = time.AfterFunc(d, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.ended {
+			r.arrange()
+		}
+	})
 }
 
 // home is the key with a FIDO interface that a side belongs to.

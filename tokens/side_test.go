@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
@@ -59,9 +60,19 @@ func TestInterfacesAreOneKey(t *testing.T) {
 				t.Errorf("got %q, want %q; events %q", got, what, events)
 			}
 		}
+		// What is without a FIDO interface is a key when it has been so for a while.
+		settles := func(what string) {
+			t.Helper()
+			before := shown(r)
+			time.Sleep(400 * time.Millisecond)
+			want(before)
+			time.Sleep(200 * time.Millisecond)
+			want(what)
+		}
 		want("")
 		sides.Attach(side("card", "usb-1-5", tokens.WayCard))
-		want("card+card")
+		want("")
+		settles("card+card")
 		sides.Attach(side("slots", "usb-1-5", tokens.WaySlots))
 		want("card+card+slots")
 		lone, err := r.Key("card")
@@ -86,7 +97,7 @@ func TestInterfacesAreOneKey(t *testing.T) {
 		}
 		// Another token, and one whose serial number says it.
 		sides.Attach(side("other", "usb-1-6", tokens.WayCard))
-		want("other+card usb-1-5.1+fido+card+slots")
+		settles("other+card usb-1-5.1+fido+card+slots")
 		sides.Detach("other")
 		attach(t, bus, hid.Info{ID: "emu", Serial: "abc", VendorID: 1}, &key{}, ctaphid.CapCBOR)
 		named := side("named", "", tokens.WayCard)
@@ -99,12 +110,27 @@ func TestInterfacesAreOneKey(t *testing.T) {
 		bus.Detach("usb-1-5.1")
 		synctest.Wait()
 		want("emu+fido+card")
+		settles("emu+fido+card")
+		// Its source may be slower to notice, or to show a new one's FIDO interface: that is nobody's key.
+		sides.Attach(side("card", "usb-1-7", tokens.WayCard))
+		want("emu+fido+card")
+		time.Sleep(400 * time.Millisecond)
+		attach(t, bus, hid.Info{ID: "usb-1-7.1", Device: "usb-1-7"}, &key{}, ctaphid.CapCBOR)
+		want("emu+fido+card usb-1-7.1+fido+card")
+		settles("emu+fido+card usb-1-7.1+fido+card")
 		cancel()
 		<-done
+		lonely := 0
 		for _, e := range events {
-			if strings.HasSuffix(e, " slots") {
+			switch {
+			case strings.HasSuffix(e, " slots"):
 				t.Errorf("an interface was shown as a key of its own: %q", events)
+			case strings.HasSuffix(e, " card"):
+				lonely++
 			}
+		}
+		if lonely != 2 { // it came and went
+			t.Errorf("%q", events)
 		}
 	})
 }
@@ -118,6 +144,7 @@ func TestSourcesThatFail(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
 		sides.Attach(side("card", "", tokens.WayCard))
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := shown(r); got != "card+card" {
 			t.Errorf("got %q", got)
