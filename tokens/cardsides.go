@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +27,9 @@ type CardSides struct {
 	// USB is where the coming and going of USB devices is told, such as [hid.WatchUSB]: pcscd is only asked then, and
 	// may sleep otherwise. nil asks without end, and keeps pcscd awake.
 	USB func(ctx context.Context, changed func()) error
-	Log *slog.Logger
+	// Processes names the programs that may have a card which is in use. nil names none.
+	Processes hid.Processes
+	Log       *slog.Logger
 
 	mu    sync.Mutex // guards what follows
 	sides []Side
@@ -188,14 +192,67 @@ func (c *CardSides) connect(ctx context.Context, reader string, waiting func(hid
 	case <-long.C:
 	}
 	if waiting != nil {
-		waiting(hid.Holder{})
+		var holder hid.Holder
+		if users := c.users(); len(users) == 1 {
+			holder = users[0]
+		}
+		waiting(holder)
 	}
 	r := <-done
 	return r.link, r.err
 }
 
+// users are the other programs that are connected to pcscd, as far as they can be known: one of them has the card.
+func (c *CardSides) users() []hid.Holder {
+	if c.Processes == nil {
+		return nil
+	}
+	sockets, err := c.Client.Users()
+	if err != nil {
+		c.log().Debug("smart cards", "error", err)
+	}
+	var users []hid.Holder
+	for _, socket := range sockets {
+		for _, o := range c.Processes.Openers(socket) {
+			if o.PID != os.Getpid() && !slices.ContainsFunc(users, func(h hid.Holder) bool { return h.PID == o.PID }) {
+				users = append(users, hid.Holder{PID: o.PID, Program: c.Processes.Name(o.PID)})
+			}
+		}
+	}
+	return users
+}
+
+// InUseError says that another program has a card for itself. It wraps [pcsc.ErrSharing].
+type InUseError struct {
+	// By are the programs that may be that one; empty when none is known.
+	By []hid.Holder
+	// Err is pcscd's answer.
+	Err error
+}
+
+func (e *InUseError) Error() string {
+	if len(e.By) == 0 {
+		return e.Err.Error()
+	}
+	var names []string
+	next := "close it"
+	for _, h := range e.By {
+		names = append(names, h.String())
+		if h.Program == "scdaemon" {
+			next = "close it (scdaemon by gpgconf --kill scdaemon)"
+		}
+	}
+	return "tokens: the card is in use by " + strings.Join(names, " or ") + ": " + next + ", then try again"
+}
+
+// Unwrap returns Err.
+func (e *InUseError) Unwrap() error { return e.Err }
+
 func (c *CardSides) begin(ctx context.Context, reader string) (Link, error) {
 	card, err := c.Client.Connect(ctx, reader, pcsc.ConnectOptions{})
+	if errors.Is(err, pcsc.ErrSharing) {
+		err = &InUseError{c.users(), err}
+	}
 	if err != nil {
 		return nil, err
 	}

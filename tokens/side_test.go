@@ -12,6 +12,7 @@ import (
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/tokens"
+	"github.com/fobd/fobd/tokens/pcsc"
 )
 
 type link struct{}
@@ -164,3 +165,16 @@ type failing struct{ err error }
 
 func (f failing) Sides() ([]tokens.Side, error)           { return nil, f.err }
 func (f failing) Watch(_ context.Context, _ func()) error { return f.err }
+
+func TestCardInUse(t *testing.T) {
+	for want, by := range map[string][]hid.Holder{
+		"in use by another program": nil,
+		"in use by scdaemon (process 7): close it (scdaemon by gpgconf --kill scda": {{PID: 7, Program: "scdaemon"}},
+		"in use by firefox (process 8) or process 9: close it, then try again":      {{PID: 8, Program: "firefox"}, {PID: 9}},
+	} {
+		err := &tokens.InUseError{By: by, Err: pcsc.ErrSharing}
+		if !strings.Contains(err.Error(), want) || !errors.Is(err, pcsc.ErrSharing) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

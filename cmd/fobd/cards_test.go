@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,8 @@ func TestTokenInAReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.wants(t, "code", `{"account":"alice"}`, http.StatusLocked, "in use by another program")
+	this := fmt.Sprintf("in use by fobd.test (process %d)", os.Getpid())
+	d.wants(t, "code", `{"account":"alice"}`, http.StatusLocked, this)
 	other.Close()
 	d.wants(t, "code", `{"account":"alice"}`, http.StatusOK, `"287082"`)
 	// Or a transaction: who asks waits, and hears why when the time is over.
@@ -94,7 +96,7 @@ func TestTokenInAReader(t *testing.T) {
 	if err := other.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d.wants(t, "code", `{"account":"alice","timeout":900}`, http.StatusLocked, "in use by another program")
+	d.wants(t, "code", `{"account":"alice","timeout":900}`, http.StatusLocked, "in use by fobd.test")
 	if err := other.End(t.Context(), pcsc.ResetCard); err != nil {
 		t.Fatal(err)
 	}

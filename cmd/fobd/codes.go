@@ -16,7 +16,7 @@ func codeSides(cfg *config.Config, looker hid.Processes, log *slog.Logger) []tok
 	}
 	sides := featureSides(looker, log)
 	if cfg.Codes.SmartCards {
-		cards := &tokens.CardSides{Client: &pcsc.Client{Socket: cfg.Codes.PCSCD}, USB: hid.WatchUSB, Log: log}
+		cards := &tokens.CardSides{Client: &pcsc.Client{Socket: cfg.Codes.PCSCD}, USB: hid.WatchUSB, Processes: looker, Log: log}
 		if len(cfg.Codes.Readers) > 0 {
 			cards.Readers = cfg.Codes.Readers
 		}

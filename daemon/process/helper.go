@@ -23,7 +23,7 @@ const (
 	maxMessage = 192 << 10
 )
 
-// question is asked in one packet, answered in one. Either PID or Node is set.
+// question is asked in one packet, answered in one. Either PID or Node, a hidraw device or a socket, is set.
 type question struct {
 	ID   uint64 `json:"id"`
 	PID  int    `json:"pid,omitempty"`
@@ -78,7 +78,7 @@ func serve(conn net.Conn, proc string) error {
 			case q.PID > 0:
 				p := read(proc, q.PID)
 				a.Process = &p
-			case strings.HasPrefix(q.Node, "/dev/hidraw"):
+			case strings.HasPrefix(q.Node, "/dev/hidraw"), strings.HasPrefix(q.Node, "socket:["):
 				a.Openers = hid.Procfs(proc).Openers(q.Node)
 			}
 			reply(a)
