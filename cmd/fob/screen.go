@@ -253,7 +253,9 @@ func (s *screen) Confirm(ctx context.Context, p api.Prompt) (bool, error) {
 func confirm(ctx context.Context, p api.Prompt) (bool, error) {
 	f, err := openTTY()
 	if err != nil {
-		return false, nobody(p)
+		e := nobody(p)
+		e.Hint += "; where something is to be deleted or erased, --yes answers"
+		return false, e
 	}
 	defer f.Close()
 	line, err := readTTY(ctx, f, p.Message+" Type yes: ", true)
@@ -261,7 +263,7 @@ func confirm(ctx context.Context, p api.Prompt) (bool, error) {
 }
 
 // nobody says that a question cannot be asked.
-func nobody(p api.Prompt) error {
+func nobody(p api.Prompt) *api.Error {
 	return &api.Error{
 		Code: api.CodeCancelled, Key: p.Key,
 		Message: "there is no terminal to ask at: " + p.Message,
