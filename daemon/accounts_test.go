@@ -296,6 +296,31 @@ func TestAccountsOfSeveralTokens(t *testing.T) {
 	})
 }
 
+// A token that is full says so, and keeps what it has.
+func TestTokenIsFull(t *testing.T) {
+	for kind, room := range map[string]int{"yubikey": 32, "neo": 28, "canokey": 100, "nitrokey": 50} {
+		t.Run(kind, func(t *testing.T) {
+			inBubble(t, func(l *lab, p *person) {
+				must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "demo", OATH: kind}, nil)
+				for n := range room {
+					addAccount(l, p, "", fmt.Sprintf("otpauth://totp/n%03d?secret=%s", n, rfcSeed))
+				}
+				if e := l.fails(api.OpAccountAdd, api.AccountAddRequest{URI: "otpauth://totp/last?secret=" + rfcSeed}, p, api.CodeKeyFull); !strings.Contains(e.Message, "no room for another account") || !strings.Contains(e.Message+e.Hint, "delete") {
+					l.t.Errorf("got %+v", e)
+				}
+				if got := must[api.AccountListResult](l, api.OpAccountList, api.AccountListRequest{}, p).Accounts; len(got) != room {
+					l.t.Errorf("%d accounts, want %d", len(got), room)
+				}
+				must[api.AccountResult](l, api.OpAccountDelete, api.AccountRequest{Account: "n000"}, p)
+				addAccount(l, p, "", "otpauth://totp/last?secret="+rfcSeed)
+				if got := must[api.CodeResult](l, api.OpCode, api.CodeRequest{}, p).Codes; len(got) != room {
+					l.t.Errorf("%d codes, want %d", len(got), room)
+				}
+			})
+		})
+	}
+}
+
 func TestAccountRequests(t *testing.T) {
 	inBubble(t, func(l *lab, p *person) {
 		must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: "demo"}, nil)
