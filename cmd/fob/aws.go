@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -160,8 +159,13 @@ func (a *app) freshCode(ctx context.Context, cache *aws.Cache, source *codeSourc
 		if c.until.IsZero() {
 			return c, nil // it counts: there is no second time
 		}
-		if c.until.After(cache.Used(c.name)) {
-			return c, errors.Join(cache.Use(c.name, c.until), cache.Use(asked, c.until))
+		fresh, err := cache.Spend(ctx, c.name, c.until)
+		if err != nil {
+			return c, err
+		}
+		if fresh {
+			_, err := cache.Spend(ctx, asked, c.until)
+			return c, err
 		}
 		if err := a.waitUntil(ctx, c.until, c.name, source.noWait); err != nil {
 			return c, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -187,8 +188,8 @@ func TestCache(t *testing.T) {
 	if !c.Used("a").IsZero() {
 		t.Error("used before")
 	}
-	if err := c.Use("a", now); err != nil || !c.Used("a").Equal(now.Truncate(time.Second)) {
-		t.Errorf("%v, %v", err, c.Used("a"))
+	if ok, err := c.Spend(t.Context(), "a", now); err != nil || !ok || !c.Used("a").Equal(now.Truncate(time.Second)) {
+		t.Errorf("%t, %v, %v", ok, err, c.Used("a"))
 	}
 	if err := os.WriteFile(filepath.Join(run, "k", "key"), []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
@@ -229,5 +230,36 @@ func TestOneAsks(t *testing.T) {
 	unlock()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A code is spent once, by however many profiles at the same time.
+func TestCodesAreSpentOnce(t *testing.T) {
+	dir, key := t.TempDir(), filepath.Join(t.TempDir(), "key")
+	now := time.Now().Truncate(time.Second)
+	for step := range 5 {
+		var wg sync.WaitGroup
+		var spent atomic.Int32
+		for range 16 {
+			wg.Go(func() {
+				c, err := aws.OpenCache(dir, key)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				ok, err := c.Spend(t.Context(), "alice", now.Add(time.Duration(step)*time.Second))
+				if err != nil {
+					t.Error(err)
+				}
+				if ok {
+					spent.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := spent.Load(); n != 1 {
+			t.Errorf("step %d: spent %d times", step, n)
+		}
 	}
 }

@@ -170,10 +170,19 @@ func (c *Cache) Used(account string) time.Time {
 	return t
 }
 
-// Use notes that a code was spent that is shown until then. It is written down before the code is sent.
-func (c *Cache) Use(account string, until time.Time) error {
-	if err := replace(filepath.Join(c.dir, hashed(account)+".used"), []byte(until.UTC().Format(time.RFC3339))); err != nil {
-		return fmt.Errorf("aws: cache: %w", err)
+// Spend notes that a code is spent that is shown until then, before it is sent. It is false if that was noted before, by this process or
+// another one: of many, one gets true.
+func (c *Cache) Spend(ctx context.Context, account string, until time.Time) (bool, error) {
+	unlock, err := c.Lock(ctx, hashed("codes of "+account))
+	if err != nil {
+		return false, err
 	}
-	return nil
+	defer unlock()
+	if !until.After(c.Used(account)) {
+		return false, nil
+	}
+	if err := replace(filepath.Join(c.dir, hashed(account)+".used"), []byte(until.UTC().Format(time.RFC3339))); err != nil {
+		return false, fmt.Errorf("aws: cache: %w", err)
+	}
+	return true, nil
 }
