@@ -56,7 +56,7 @@ func (c *call) codes(ctx context.Context, r *api.CodeRequest) (*api.CodeResult, 
 	result := &api.CodeResult{Codes: []api.OneTimeCode{}}
 	var mu sync.Mutex
 	var err error
-	result.Failed, err = c.each(ctx, r.Key, r.AllowLastRetry, func(ctx context.Context, p *keeper) (bool, error) {
+	result.Failed, err = c.each(ctx, r.Key, r.AllowLastRetry, func(ctx context.Context, p *keeper, _ bool) (bool, error) {
 		list, err := p.token.Read(ctx, time.Now())
 		if err != nil {
 			return false, err
@@ -97,7 +97,7 @@ func (c *call) accountList(ctx context.Context, r *api.AccountListRequest) (*api
 	result := &api.AccountListResult{Accounts: []api.Account{}, Tokens: []api.AccountToken{}}
 	var mu sync.Mutex
 	var err error
-	result.Failed, err = c.each(ctx, r.Key, r.AllowLastRetry, func(ctx context.Context, p *keeper) (bool, error) {
+	result.Failed, err = c.each(ctx, r.Key, r.AllowLastRetry, func(ctx context.Context, p *keeper, _ bool) (bool, error) {
 		list, err := p.token.List(ctx)
 		if err != nil {
 			return false, err

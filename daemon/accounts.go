@@ -270,8 +270,9 @@ func (p *keeper) describe() api.AccountToken {
 }
 
 // each does something with all tokens that a request means, at the same time. Of one that was named, or of the only one, an error is that of the
-// operation; others that fail are listed, unless all do. do says whether it has taken over the keeper, which is closed otherwise.
-func (c *call) each(ctx context.Context, name string, lastTry bool, do func(ctx context.Context, p *keeper) (taken bool, err error)) ([]*api.Error, error) {
+// operation; others that fail are listed, unless all do. do, which hears whether the token is the only one, says whether it has taken over
+// the keeper, which is closed otherwise.
+func (c *call) each(ctx context.Context, name string, lastTry bool, do func(ctx context.Context, p *keeper, alone bool) (taken bool, err error)) ([]*api.Error, error) {
 	keys, err := c.keepers(name)
 	if err != nil {
 		return nil, err
@@ -283,7 +284,7 @@ func (c *call) each(ctx context.Context, name string, lastTry bool, do func(ctx 
 			p, err := c.keep(ctx, k, lastTry)
 			if err == nil {
 				var taken bool
-				if taken, err = do(ctx, p); !taken {
+				if taken, err = do(ctx, p, len(keys) == 1); !taken {
 					p.close()
 				}
 			}
@@ -306,11 +307,16 @@ func (c *call) each(ctx context.Context, name string, lastTry bool, do func(ctx 
 	return failed, nil
 }
 
-// match is an account that a request may mean, in the hands of its keeper, and how well its name fits.
+// match is an account that a request may mean, and how well its name fits.
 type match struct {
-	keeper  *keeper
+	key     *tokens.Key
 	account accounts.Account
 	fits    int
+	// keeper has the token, if it is the only one. Of several, none is held while another one is waited for: two operations would
+	// wait for each other.
+	keeper *keeper
+	// pin is what the person has given for the token, to be wiped.
+	pin []byte
 }
 
 // chosen finds the one account that a text names among all of the attached tokens. The caller closes the keeper.
@@ -322,19 +328,32 @@ func (c *call) chosen(ctx context.Context, text, name string, lastTry bool) (*ke
 	if err == nil && len(found) == 0 && len(failed) == 0 && c.hides(name) {
 		found, failed, err = c.matches(ctx, text, name, lastTry, accounts.Token.Reveal)
 	}
+	defer func() {
+		for _, m := range found {
+			clear(m.pin)
+		}
+	}()
 	var m match
 	if err == nil {
 		m, err = choose(found, failed, text)
 	}
-	for _, other := range found {
-		if other.keeper != m.keeper {
-			other.keeper.close()
+	if err == nil && ctx.Err() != nil && len(failed) > 0 {
+		err = failed[0] // the time went by with that one
+	}
+	if err == nil && m.keeper == nil {
+		if m.keeper, err = c.keep(ctx, m.key, lastTry); err == nil {
+			m.keeper.pin = slices.Clone(m.pin)
 		}
 	}
 	if err != nil {
+		for _, m := range found {
+			if m.keeper != nil { // that of all of them
+				m.keeper.close()
+			}
+		}
 		return nil, accounts.Account{}, err
 	}
-	c.took(m.keeper.key)
+	c.took(m.key)
 	c.about = "account " + printable(m.account.Title())
 	return m.keeper, m.account, nil
 }
@@ -345,10 +364,28 @@ func (c *call) hides(name string) bool {
 	return err == nil && slices.ContainsFunc(keys, secretsApp)
 }
 
+// fullName is how well a text fits that names an account in full; see [accounts.Account.Is].
+const fullName = 3
+
+// courtesy is how long other tokens have, that are in use or want a code, when the account that was named in full has been found. It is for
+// reading codes only: what changes an account wants to know of all that it could be.
+const courtesy = time.Second
+
+// errEnough ends the wait for them.
+var errEnough = errors.New("daemon: another token has the account")
+
 // matches finds the accounts that a text may name in the lists of all tokens that a request means.
 func (c *call) matches(ctx context.Context, text, name string, lastTry bool, list func(accounts.Token, context.Context) ([]accounts.Account, error)) (found []match, failed []*api.Error, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var enough *time.Timer
+	defer func() {
+		if enough != nil {
+			enough.Stop()
+		}
+	}()
 	var mu sync.Mutex
-	failed, err = c.each(ctx, name, lastTry, func(ctx context.Context, p *keeper) (taken bool, err error) {
+	failed, err = c.each(ctx, name, lastTry, func(ctx context.Context, p *keeper, alone bool) (taken bool, err error) {
 		list, err := list(p.token, ctx)
 		if err != nil {
 			return false, err
@@ -356,8 +393,17 @@ func (c *call) matches(ctx context.Context, text, name string, lastTry bool, lis
 		mu.Lock()
 		defer mu.Unlock()
 		for _, a := range list {
-			if fits := a.Is(text); fits > 0 {
-				found, taken = append(found, match{p, a, fits}), true
+			fits := a.Is(text)
+			if fits == 0 {
+				continue
+			}
+			m := match{key: p.key, account: a, fits: fits, pin: slices.Clone(p.pin)}
+			if alone {
+				m.keeper, taken = p, true
+			}
+			found = append(found, m)
+			if fits >= fullName && c.op.Name == api.OpCode && enough == nil {
+				enough = time.AfterFunc(courtesy, func() { cancel(errEnough) })
 			}
 		}
 		return taken, nil
@@ -387,7 +433,7 @@ func choose(found []match, failed []*api.Error, text string) (match, error) {
 	}
 	names := make([]string, 0, len(likely))
 	for _, m := range likely {
-		names = append(names, fmt.Sprintf("%s on %s", printable(m.account.Title()), m.keeper.key.ID()))
+		names = append(names, fmt.Sprintf("%s on %s", printable(m.account.Title()), m.key.ID()))
 	}
 	slices.Sort(names)
 	return match{}, &api.Error{

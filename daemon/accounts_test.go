@@ -373,6 +373,57 @@ func TestAccountsShareTheKey(t *testing.T) {
 	})
 }
 
+// Two operations that look at the same tokens do not wait for each other, and a token in use does not keep the code of another one.
+func TestCodesOfTokensInUse(t *testing.T) {
+	inBubble(t, func(l *lab, p *person) {
+		for _, name := range []string{"one", "two"} {
+			must[api.EmulateResult](l, api.OpEmulateAdd, api.EmulateAddRequest{Name: name}, nil)
+			addAccount(l, p, name, "otpauth://totp/"+name+":alice?secret="+rfcSeed)
+		}
+		// Each has one of the two tokens first.
+		hold := func(name string) *later {
+			must[api.EmulateResult](l, api.OpEmulateSet, api.EmulateSetRequest{Name: name, Presence: "manual"}, nil)
+			run := l.start(api.OpTouch, api.TouchRequest{Key: name}, p)
+			time.Sleep(10 * time.Millisecond)
+			return run
+		}
+		one, two := hold("one"), hold("two")
+		began := time.Now()
+		var runs []*later
+		for range 50 { // both tokens have an alice, so that no operation is done with one of them
+			runs = append(runs, l.start(api.OpAccountDelete, api.AccountRequest{Account: "alice"}, &person{}))
+		}
+		time.Sleep(10 * time.Millisecond)
+		touch := func(name string, run *later) {
+			must[api.EmulateResult](l, api.OpEmulateTouch, api.EmulateNameRequest{Name: name}, nil)
+			if _, err := run.wait(); err != nil {
+				l.t.Error(err)
+			}
+		}
+		touch("one", one)
+		time.Sleep(100 * time.Millisecond)
+		touch("two", two)
+		for _, run := range runs {
+			_, err := run.wait()
+			wantCode(l.t, err, api.CodeInvalidRequest)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			l.t.Errorf("they took %s", d)
+		}
+		// One is in use for long, the other one has the account.
+		two = hold("two")
+		began = time.Now()
+		r := must[api.CodeResult](l, api.OpCode, api.CodeRequest{Account: "one:alice"}, p)
+		if d := time.Since(began); len(r.Codes) != 1 || r.Codes[0].Code == "" || d > 2*time.Second {
+			l.t.Errorf("got %+v after %s", r, d)
+		}
+		if e := l.fails(api.OpAccountRename, api.AccountRenameRequest{TimeoutMS: 3000, Account: "one:alice", Issuer: "one", Name: "bob"}, p, api.CodeBusy); !strings.Contains(e.Message, "two") {
+			l.t.Errorf("got %+v", e)
+		}
+		touch("two", two)
+	})
+}
+
 func TestRulesAboutAccounts(t *testing.T) {
 	dir := t.TempDir()
 	rules := `@id("no-codes") @reason("codes are read at the desk") forbid (principal, action == Action::"code", resource);` +
