@@ -215,7 +215,7 @@ func (s *Stack) Thaw() {
 // "ykman", "oath", "accounts", "list". It is killed when ctx ends.
 func (s *Stack) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	target := strconv.Itoa(s.shell.Process.Pid)
-	return exec.CommandContext(ctx, "nsenter", append([]string{"--target", target, "--net", "--mount", "--", name}, args...)...)
+	return exec.CommandContext(ctx, "nsenter", append([]string{"--target", target, "--net", "--mount", "--root", "--", name}, args...)...)
 }
 
 // Client returns a client of this pcscd.
