@@ -74,15 +74,19 @@ func (a *app) accountsListCommand() *cobra.Command {
 	return cmd
 }
 
-// protected says what keeps strangers from the accounts of a token.
+// protected says what keeps strangers from the accounts of a token, and whether anybody has seen one of its kind.
 func protected(t api.AccountToken) string {
+	text := ""
 	switch t.Protection {
 	case "code":
-		return ", behind an access code"
+		text = ", behind an access code"
 	case "pin":
-		return ", and a PIN"
+		text = ", and a PIN"
 	}
-	return ""
+	if t.Unseen {
+		text += "; fobd's part for its kind was written from the protocol, and has not yet seen a device"
+	}
+	return text
 }
 
 // maxPicture bounds a file with accounts, in bytes.

@@ -109,3 +109,17 @@ func TestJSONIsTheWholeAnswer(t *testing.T) {
 		t.Errorf("got %+v, want out %q", got, want)
 	}
 }
+
+// A token whose driver nobody has tried with a device is told to be one.
+func TestUnseenTokens(t *testing.T) {
+	f := newFake(t)
+	f.answers[api.OpAccountList] = api.AccountListResult{Tokens: []api.AccountToken{
+		{Key: "a", KeyName: "Nitrokey Pro", Way: "nitrokey-pro", Protection: "pin", Unseen: true}, {Key: "b", KeyName: "YubiKey", Way: "oath", Protection: "code"},
+	}}
+	got := f.fob(t, "", "accounts", "list")
+	want := "fob: Nitrokey Pro has 0 accounts, and a PIN; fobd's part for its kind was written from the protocol, and has not yet seen a device\n" +
+		"fob: YubiKey has 0 accounts, behind an access code\n"
+	if got.err != want || got.out != "" || got.status != 0 {
+		t.Errorf("got %+v, want err %q", got, want)
+	}
+}
