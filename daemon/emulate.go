@@ -14,6 +14,7 @@ import (
 	"github.com/fobd/fobd/ctap2"
 	"github.com/fobd/fobd/ctap2/cose"
 	"github.com/fobd/fobd/daemon/api"
+	"github.com/fobd/fobd/tokens/softcodes"
 	"github.com/fobd/fobd/tokens/softkey"
 )
 
@@ -113,7 +114,7 @@ func (c *call) emulateAdd(ctx context.Context, r *api.EmulateAddRequest) (*api.E
 	k := &emulatedKey{name: name, codes: codes, sides: &m.sides, state: r.State, uhid: r.UHID, profile: cfg.Profile, anytime: r.NoResetWindow, cfg: cfg, auth: auth, bus: m.bus}
 	k.reports.set(reports)
 	if err := k.powerOn(ctx); err != nil {
-		return nil, errors.Join(err, auth.Close(), codes.close())
+		return nil, errors.Join(err, auth.Close(), codes.Close())
 	}
 	m.keys[name] = k
 	return c.emulated(k), nil
@@ -152,7 +153,7 @@ func (m *emulator) store(dir, name string) (softkey.Store, error) {
 	if err := checkName("the state file", name); err != nil {
 		return nil, err
 	}
-	for _, suffix := range []string{".key", ".lock", ".new", ".tmp", codesSuffix, slotsSuffix} {
+	for _, suffix := range []string{".key", ".lock", ".new", ".tmp", softcodes.AccountsSuffix, softcodes.SlotsSuffix} {
 		if strings.HasSuffix(name, suffix) {
 			// The softkey has files of its own beside it.
 			return nil, invalidEmulation(fmt.Errorf("the name of a state file does not end with %s: %s", suffix, shorten(name)))

@@ -14,6 +14,7 @@ import (
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/hid/uhid"
 	"github.com/fobd/fobd/tokens"
+	"github.com/fobd/fobd/tokens/softcodes"
 	"github.com/fobd/fobd/tokens/softkey"
 )
 
@@ -75,9 +76,10 @@ type emulatedKey struct {
 	cfg  softkey.Config
 	auth *softkey.Authenticator
 	bus  *hid.MemoryBus
-	// codes is the application for one-time codes, nil for none; its interface is among sides while the key is on.
-	codes *emulatedCodes
-	sides *tokens.MemorySides
+	// codes are what it has for one-time codes, nil for none; while it is on, besides are the interfaces of it among sides.
+	codes   *softcodes.Codes
+	sides   *tokens.MemorySides
+	besides []string
 
 	reports reportFaults
 
@@ -104,7 +106,7 @@ func (k *emulatedKey) info() hid.Info {
 		Serial:       k.name,
 		Emulated:     true,
 	}
-	if k.codes.vendor() {
+	if k.codes.OverCTAPHID() {
 		info.VendorID, info.ProductID = nitrokey3Vendor, nitrokey3Product
 	}
 	return info
@@ -123,7 +125,7 @@ func (k *emulatedKey) powerOn(ctx context.Context) error {
 	case !slices.Contains(k.auth.Info().Versions, ctap2.VersionU2F):
 		capabilities |= ctaphid.CapNMSG
 	}
-	server := ctaphid.NewServer(k.codes.beside(k.auth), ctaphid.ServerConfig{Capabilities: capabilities, DeviceVersion: [3]byte{1, 0, 0}})
+	server := ctaphid.NewServer(k.answers(), ctaphid.ServerConfig{Capabilities: capabilities, DeviceVersion: [3]byte{1, 0, 0}})
 	power, off := context.WithCancel(context.Background())
 	serve := func(end hid.Device) {
 		// It ends because the power is off or the client is gone.
@@ -156,7 +158,7 @@ func (k *emulatedKey) powerOn(ctx context.Context) error {
 		k.id = info.ID
 	}
 	k.off, k.on = off, true
-	k.codes.powerOn(k.sides, info)
+	k.plugCodes(info)
 	return nil
 }
 
@@ -168,7 +170,7 @@ func (k *emulatedKey) powerOff() {
 	if k.id != "" {
 		k.bus.Detach(k.id)
 	}
-	k.codes.powerOff(k.sides)
+	k.unplugCodes()
 	k.off()
 	if k.kernel != nil {
 		k.kernel.Close()
@@ -181,7 +183,7 @@ func (k *emulatedKey) powerOff() {
 // remove ends the key; its file stays.
 func (k *emulatedKey) remove() error {
 	k.powerOff()
-	return errors.Join(k.auth.Close(), k.codes.close())
+	return errors.Join(k.auth.Close(), k.codes.Close())
 }
 
 // describe is the key as it crosses the socket. keys are those that are attached, to find
@@ -196,8 +198,8 @@ func (k *emulatedKey) describe(keys []*tokens.Key) api.EmulatedKey {
 		UV:          string(verification),
 		Credentials: k.auth.CredentialCount(),
 		Waiting:     k.on && k.auth.Waiting() != nil,
-		OATH:        k.codes.name(),
-		Accounts:    k.codes.count(),
+		OATH:        string(k.codes.Kind()),
+		Accounts:    k.codes.Accounts(),
 		UHID:        k.uhid,
 		State:       k.state,
 		Profile:     string(k.profile),

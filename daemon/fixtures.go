@@ -73,13 +73,13 @@ func (c *call) emulateClone(ctx context.Context, r *api.EmulateCloneRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	codes, err := k.codes.clone(auth)
+	codes, err := k.codes.Clone(auth.Asked)
 	if err != nil {
 		return nil, errors.Join(err, auth.Close())
 	}
 	clone := &emulatedKey{name: name, codes: codes, sides: &m.sides, uhid: k.uhid, profile: k.profile, anytime: k.anytime, cfg: k.cfg, auth: auth, bus: m.bus}
 	if err := clone.powerOn(ctx); err != nil {
-		return nil, errors.Join(err, auth.Close())
+		return nil, errors.Join(err, auth.Close(), codes.Close())
 	}
 	m.keys[name] = clone
 	return c.emulated(clone), nil
