@@ -48,6 +48,7 @@ type settings struct {
 	ctap1Only     bool
 	seed          []byte
 	noResetWindow bool
+	oath          string
 }
 
 // check finds words that the flags do not know.
@@ -100,7 +101,7 @@ func command(out, errs io.Writer) *cobra.Command {
 	var preload bool
 	var restore, imported string
 	cmd := &cobra.Command{
-		Use:   "fobkey --uhid|--usbip|--usbip-listen ADDRESS|--listen ADDRESS [flags]",
+		Use:   "fobkey --uhid|--usbip|--usbip-listen ADDRESS|--listen ADDRESS|--vpcd ADDRESS [flags]",
 		Short: "Be one emulated security key in the foreground",
 		Long: `fobkey is one emulated security key, without a daemon: a device of the kernel, a USB device
 for whoever imports it, sockets of raw 64-byte HID reports, or several of them. When it is up it
@@ -110,6 +111,9 @@ what it made.
 An ADDRESS to listen at is unix:PATH or PATH, unixpacket:PATH, tcp:127.0.0.1:PORT or
 udp:127.0.0.1:PORT; port 0 is a free one, which the ready line tells. Only this machine can
 reach it.
+
+It has a YubiKey's application for one-time codes with --vpcd, which puts it into the virtual reader
+of pcscd, and its slots with --slots; --oath is for those of other makers.
 
 The control socket takes lines and answers each by "ok" or "error: ...":
   power on|off     put the key in, pull it out
@@ -168,13 +172,20 @@ docs/emulated-key.md lists the faults.`,
 			if err := s.check(); err != nil {
 				return err
 			}
+			if err := o.checkCodes(&s); err != nil {
+				return err
+			}
 			auth, err := newAuthenticator(s, log)
 			if err != nil {
 				return &runError{err}
 			}
-			err = begin(auth, restore, imported)
+			codes, err := newCodes(s, o.device.serial, auth)
+			if err == nil {
+				err = begin(auth, restore, imported)
+			}
 			if err == nil {
 				k := newKey(auth, o, log)
+				k.codes = codes
 				if len(s.faults) > 0 {
 					_, err = k.fault(auth, order{word: "on", args: s.faults})
 				}
@@ -182,10 +193,7 @@ docs/emulated-key.md lists the faults.`,
 					err = run(cmd.Context(), program{key: k, control: control, out: out})
 				}
 			}
-			if e := auth.Close(); err == nil {
-				err = e
-			}
-			if err != nil {
+			if err = errors.Join(err, codes.Close(), auth.Close()); err != nil {
 				return &runError{err}
 			}
 			return nil
@@ -202,6 +210,9 @@ docs/emulated-key.md lists the faults.`,
 	f.StringArrayVar(&listeners, "listen", nil, "take connections that carry raw reports at this `address`; each gets its own replies")
 	f.BoolVar(&o.fanout, "fanout", false, "hand every report to every connection, as hidraw does")
 	f.BoolVar(&preload, "preload", false, "print how programs of libfido2 use the key without a device, and end")
+	f.StringVar(&o.reader, "vpcd", "", "put its card into vsmartcard's virtual reader of pcscd, at this `address`: 127.0.0.1:35963")
+	f.BoolVar(&o.slots, "slots", false, "have the slots of a YubiKey's keyboard interface, beside --uhid or --usbip")
+	f.StringVar(&s.oath, "oath", "", "its application for one-time codes is that of this `kind`: yubikey (default with --vpcd or --slots), neo, canokey, nitrokey, or none")
 	f.StringVar(&control, "control", "", "take orders at this `path`")
 	f.StringVar(&s.state, "state", "", "keep credentials in this `file` (default: in memory)")
 	f.StringVar(&s.profile, "profile", string(softkey.ProfileFIDO23), "`kind` of key: "+profiles())
@@ -282,8 +293,8 @@ func (o *offer) parse(listeners, usbipListeners []string) error {
 // check finds an offer to nobody.
 func (o *offer) check() error {
 	switch {
-	case !o.uhid && !o.usbip && len(o.listen) == 0 && len(o.usbipListen) == 0:
-		return errors.New("say how to offer the key: --uhid, --usbip, --usbip-listen ADDRESS, --listen ADDRESS, or several of them")
+	case !o.uhid && !o.usbip && len(o.listen) == 0 && len(o.usbipListen) == 0 && o.reader == "":
+		return errors.New("say how to offer the key: --uhid, --usbip, --usbip-listen ADDRESS, --listen ADDRESS, --vpcd ADDRESS, or several of them")
 	case o.fanout && len(o.listen) == 0:
 		return errors.New("--fanout goes with --listen")
 	}

@@ -45,6 +45,8 @@ type offer struct {
 	usbipListen []address // for whoever imports it
 	device      device
 	server      ctaphid.ServerConfig
+	reader      string // address of a virtual reader for its card, empty for none
+	slots       bool   // a YubiKey's keyboard in this machine's kernel
 }
 
 // device is what the kernel is told.
@@ -60,6 +62,7 @@ type key struct {
 	offer offer
 	log   *slog.Logger
 
+	beside
 	reports  reports
 	faulting sync.Mutex     // held while the faults are changed
 	pulling  sync.WaitGroup // what a fault has unplugged
@@ -98,7 +101,7 @@ func (k *key) on(ctx context.Context) error {
 		return errState
 	}
 	k.auth.powerCycle()
-	p := &plug{server: ctaphid.NewServer(k.auth, k.offer.server), conns: map[hid.Device]struct{}{}}
+	p := &plug{server: ctaphid.NewServer(k.answers(), k.offer.server), conns: map[hid.Device]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := k.open(ctx, p); err != nil {
 		p.unplug()
@@ -124,6 +127,9 @@ func (k *key) open(ctx context.Context, p *plug) error {
 		})
 	}
 	if err := k.openUSBIP(ctx, p); err != nil {
+		return err
+	}
+	if err := k.openCodes(ctx, p); err != nil {
 		return err
 	}
 	if k.offer.fanout {
@@ -345,9 +351,9 @@ func (k *key) status() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.plug == nil {
-		return "power=off " + k.auth.state()
+		return "power=off " + k.auth.state() + k.codesState()
 	}
-	return fmt.Sprintf("power=on connections=%d %s", k.plug.count(), k.auth.state())
+	return fmt.Sprintf("power=on connections=%d %s%s", k.plug.count(), k.auth.state(), k.codesState())
 }
 
 // do follows an order, but quit, and returns the details of the answer.
@@ -389,6 +395,12 @@ func (k *key) ready() string {
 	}
 	if k.offer.usbip {
 		words = append(words, "usbip")
+	}
+	if k.offer.slots {
+		words = append(words, "slots")
+	}
+	if k.offer.reader != "" {
+		words = append(words, "vpcd="+k.offer.reader)
 	}
 	for _, a := range k.offer.listen {
 		words = append(words, "listen="+a.text)

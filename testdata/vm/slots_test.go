@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -158,4 +159,36 @@ func TestYkchalrespOnEmulatedSlots(t *testing.T) {
 	says(t, ``, "ykpersonalize", "-x", "-y")
 	says(t, `278c02e53610f84c40bd9135acd4101012410a14`, "ykchalresp", "-1", "-H", "-x", "00000000023523ec")
 	says(t, ``, "ykpersonalize", "-1", "-z", "-y")
+}
+
+// A fobkey with slots, for other projects' tests: Yubico's programs see a YubiKey beside the FIDO key, whose touch is ordered.
+func TestFobkeyWithSlots(t *testing.T) {
+	version(t, "yubikey-manager")
+	for _, way := range []string{"--uhid", "--usbip"} {
+		t.Run(way, func(t *testing.T) {
+			k := &emulated{control: filepath.Join(t.TempDir(), "control")}
+			k.process = start(t, nil, bin("fobkey"), way, "--slots", "--serial", "12345678", "--presence", "manual", "--control", k.control)
+			k.line("slots")
+			until(t, "ykman sees the key", func() bool {
+				out, _, err := try(t, "", "ykman", "list")
+				return err == nil && strings.Contains(out, "12345678")
+			})
+			says(t, ``, "ykman", "otp", "chalresp", "--force", "--touch", "2", hex.EncodeToString([]byte("12345678901234567890")))
+			k.must("touch once")
+			says(t, `278c02e53610f84c40bd9135acd4101012410a14`, "ykman", "otp", "calculate", "2", "00000000023523ec")
+			if out := run(t, "", "fido2-token", "-L"); !strings.Contains(out, "/dev/hidraw") {
+				t.Errorf("fido2-token -L says %s", out)
+			}
+			k.must("power off")
+			until(t, "the key is gone", func() bool {
+				out, _, _ := try(t, "", "ykman", "list")
+				return !strings.Contains(out, "12345678")
+			})
+			k.must("power on")
+			until(t, "the key is back", func() bool {
+				out, _, err := try(t, "", "ykman", "otp", "info")
+				return err == nil && strings.Contains(out, "Slot 2: programmed")
+			})
+		})
+	}
 }
