@@ -38,6 +38,8 @@ type DatagramListener struct {
 	fresh  chan *peer    // waits for Accept
 	done   chan struct{} // closed when receiving has ended
 
+	order atomic.Int64 // counts what is sent and received
+
 	mu    sync.Mutex // guards what follows
 	peers map[netip.AddrPort]*peer
 }
@@ -133,7 +135,7 @@ func (l *DatagramListener) peer(address netip.AddrPort) *peer {
 func (l *DatagramListener) evict() {
 	var oldest *peer
 	for _, p := range l.peers {
-		if oldest == nil || p.active.Load() < oldest.active.Load() {
+		if oldest == nil || p.order.Load() < oldest.order.Load() {
 			oldest = p
 		}
 	}
@@ -166,19 +168,26 @@ type peer struct {
 	address  netip.AddrPort
 	queue    *queue
 	timer    *time.Timer  // forgets it; DatagramListener.mu
-	active   atomic.Int64 // when something was last sent or received, in Unix nanoseconds
+	active   atomic.Int64 // when something was last sent or received, in nanoseconds since began
+	order    atomic.Int64 // its place among all that was sent and received: clocks can stand still
 	gone     atomic.Bool
 	closed   atomic.Bool
 }
 
-func (p *peer) stir() { p.active.Store(time.Now().UnixNano()) }
+// began is where the time of peers begins: a difference to it does not follow the wall clock when that is set.
+var began = time.Now()
+
+func (p *peer) stir() {
+	p.active.Store(int64(time.Since(began)))
+	p.order.Store(p.listener.order.Add(1))
+}
 
 // expire forgets a peer that is silent.
 func (p *peer) expire() {
 	l := p.listener
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if left := l.config.Idle - time.Since(time.Unix(0, p.active.Load())); left > 0 && !p.gone.Load() {
+	if left := l.config.Idle - (time.Since(began) - time.Duration(p.active.Load())); left > 0 && !p.gone.Load() {
 		p.timer.Reset(left)
 		return
 	}
