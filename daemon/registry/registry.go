@@ -195,7 +195,7 @@ func (s *Service) miss(k *store.Token, now time.Time) {
 // spent, durably. A code that is not accepted is an [ErrWrong], whatever the reason; Result has the reason.
 func (s *Service) Verify(ctx context.Context, user, code string) (result Result, err error) {
 	code = otp.Clean(code)
-	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	err = s.cfg.Store.Together(ctx, func(tx store.Tx) (err error) {
 		result, err = s.verify(tx, user, code)
 		return err
 	})

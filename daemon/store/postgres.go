@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,6 +18,13 @@ import (
 // Postgres is a [Store] in PostgreSQL, which several daemons can share.
 type Postgres struct {
 	db *sql.DB
+
+	busy    atomic.Int64 // calls of Together
+	queue   chan *member
+	closed  chan struct{}
+	done    chan struct{} // after it, no more results come
+	once    sync.Once
+	running sync.WaitGroup // updates that run by themselves
 }
 
 var _ Store = (*Postgres)(nil)
@@ -37,7 +46,17 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 	if err := migrateLocked(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Postgres{db}, nil
+	p := &Postgres{db: db, queue: make(chan *member, maxMembers), closed: make(chan struct{}), done: make(chan struct{})}
+	var serving sync.WaitGroup
+	for range gatherers {
+		serving.Go(p.gather)
+	}
+	go func() {
+		serving.Wait()
+		p.running.Wait()
+		close(p.done)
+	}()
+	return p, nil
 }
 
 // migrationLock is the number of the advisory lock under which one daemon of several migrates: "fobd".
@@ -111,5 +130,9 @@ func (p *Postgres) Check(ctx context.Context) error {
 	return nil
 }
 
-// Close implements [Store].
-func (p *Postgres) Close() error { return p.db.Close() }
+// Close implements [Store]. Updates that are under way end before.
+func (p *Postgres) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	<-p.done
+	return p.db.Close()
+}

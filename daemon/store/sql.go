@@ -318,13 +318,20 @@ func (t *transaction) users(rest string, args ...any) (list []*User, err error) 
 
 // SaveUser implements [Tx].
 func (t *transaction) SaveUser(u *User) error {
-	if u.Name == "" || len(u.Name) > 256 {
-		return fmt.Errorf("store: a user's name of %d characters, want 1 to 256", len(u.Name))
+	if err := checkUser(u); err != nil {
+		return err
 	}
 	_, err := t.exec(`INSERT INTO users (name, failures, locked_until, last_used, created) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET failures = excluded.failures, locked_until = excluded.locked_until, last_used = excluded.last_used`,
 		u.Name, u.Failures, millis(u.LockedUntil), millis(u.LastUsed), millis(u.Created))
 	return err
+}
+
+func checkUser(u *User) error {
+	if u.Name == "" || len(u.Name) > 256 {
+		return fmt.Errorf("store: a user's name of %d characters, want 1 to 256", len(u.Name))
+	}
+	return nil
 }
 
 // RemoveUser implements [Tx].
@@ -345,7 +352,11 @@ func (t *transaction) RemoveUser(name string) error {
 }
 
 // RecoveryCodes implements [Tx].
-func (t *transaction) RecoveryCodes(owner string) (list []*RecoveryCode, err error) {
+func (t *transaction) RecoveryCodes(owner string) ([]*RecoveryCode, error) {
+	return t.recoveryCodes("WHERE owner = ? OR ? = '' ORDER BY owner, hash"+t.lock, owner, owner)
+}
+
+func (t *transaction) recoveryCodes(rest string, args ...any) (list []*RecoveryCode, err error) {
 	err = t.query(func(rows *sql.Rows) error {
 		var c RecoveryCode
 		var expires, used int64
@@ -355,7 +366,7 @@ func (t *transaction) RecoveryCodes(owner string) (list []*RecoveryCode, err err
 		c.Expires, c.Used = fromMillis(expires), fromMillis(used)
 		list = append(list, &c)
 		return nil
-	}, "SELECT owner, hash, expires, used FROM recovery_codes WHERE owner = ? OR ? = '' ORDER BY owner, hash"+t.lock, owner, owner)
+	}, "SELECT owner, hash, expires, used FROM recovery_codes "+rest, args...)
 	return list, err
 }
 

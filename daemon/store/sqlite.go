@@ -104,6 +104,9 @@ func (s *SQLite) Update(ctx context.Context, do func(Tx) error) error {
 	}
 }
 
+// Together implements [Store]: all updates share commits.
+func (s *SQLite) Together(ctx context.Context, do func(Tx) error) error { return s.Update(ctx, do) }
+
 // prepared is the writing connection with the statements that it has seen.
 type prepared struct {
 	conn  *sql.Conn

@@ -164,6 +164,9 @@ type Store interface {
 	// Update runs do in a transaction, which is durable when Update returns nil. What do fails with undoes it all, and is
 	// returned. do may be run again where others were in the way, so it must not change anything else.
 	Update(ctx context.Context, do func(Tx) error) error
+	// Together is Update for short transactions about one user each: those of many callers may share statements and a commit. do
+	// may run on another goroutine.
+	Together(ctx context.Context, do func(Tx) error) error
 	// View runs do with what there is now.
 	View(ctx context.Context, do func(Tx) error) error
 	// Check looks for damage.
