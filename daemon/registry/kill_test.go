@@ -22,7 +22,7 @@ import (
 
 const (
 	killRounds = 500
-	killTokens = 4
+	killTokens = 24 // more than the store gives a transaction each (store.Together)
 	killBatch  = 50
 )
 
