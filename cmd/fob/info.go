@@ -42,7 +42,7 @@ func (a *app) printInfo(r api.InfoResult) error {
 	rows := []row{
 		{"key", k.ID},
 		{"name", k.Name},
-		{"usb id", fmt.Sprintf("%04x:%04x", k.VendorID, k.ProductID)},
+		{"usb id", usbID(k)},
 		{"path", orDash(k.Path)},
 		{"serial", orDash(k.Serial)},
 		{"emulated", yesNo(k.Emulated)},

@@ -29,7 +29,7 @@ func (a *app) listCommand() *cobra.Command {
 				rows := []row{{"KEY", "NAME", "USB ID", "PATH", "INTERFACES", "PIN", "STATE"}}
 				for _, k := range result.Keys {
 					rows = append(rows, row{
-						k.ID, k.Name, fmt.Sprintf("%04x:%04x", k.VendorID, k.ProductID),
+						k.ID, k.Name, usbID(k),
 						orDash(k.Path), orDash(strings.Join(k.Interfaces, ",")), pinState(k.PINSet), keyState(k),
 					})
 				}
@@ -93,4 +93,12 @@ func (a *app) completeKeys(cmd *cobra.Command, _ []string, _ string) ([]string, 
 		words = append(words, clean(k.ID)+"\t"+clean(k.Name))
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// usbID is the vendor's and the product's number, a dash for a card in a reader.
+func usbID(k api.Key) string {
+	if k.VendorID == 0 && k.ProductID == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%04x:%04x", k.VendorID, k.ProductID)
 }

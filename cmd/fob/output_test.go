@@ -123,3 +123,11 @@ func TestUnseenTokens(t *testing.T) {
 		t.Errorf("got %+v, want err %q", got, want)
 	}
 }
+
+func TestListShowsACardWithoutUSBNumbers(t *testing.T) {
+	f := newFake(t)
+	f.answers[api.OpList] = api.ListResult{Keys: []api.Key{{ID: "card-x", Name: "x", Interfaces: []string{"card"}}, {ID: "usb-1", Name: "y", VendorID: 0x1050, ProductID: 0x407}}}
+	if got := f.fob(t, "", "list"); !strings.Contains(got.out, "\ncard-x  x     -          -     card") || !strings.Contains(got.out, "\nusb-1   y     1050:0407  -     -") {
+		t.Errorf("got\n%s", got.out)
+	}
+}
