@@ -44,7 +44,7 @@ func (c *call) code(ctx context.Context, r *api.CodeRequest) (*api.CodeResult, e
 		code, err := p.token.Code(ctx, a, at)
 		p.touch(false)
 		if err != nil {
-			return nil, c.accountError(p.key, err)
+			return nil, atKey(p.key, err)
 		}
 		result.Codes = append(result.Codes, describeCode(p, accounts.Reading{Account: a, Code: code}))
 	}
@@ -136,7 +136,7 @@ func (c *call) accountAdd(ctx context.Context, r *api.AccountAddRequest) (*api.A
 	}()
 	read, err := seeds(nil, files, seedfile.Options{})
 	if err != nil {
-		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: plain(err), Hint: "no account was added"}
+		return nil, &api.Error{Code: api.CodeInvalidRequest, Message: "no account can be read: " + plain(err), Hint: "no account was added; give an otpauth URI, an app's export, or pictures of QR codes"}
 	}
 	defer read.Wipe()
 	switch {
@@ -159,7 +159,7 @@ func (c *call) accountAdd(ctx context.Context, r *api.AccountAddRequest) (*api.A
 		}
 		made, err := p.add(ctx, a, t)
 		if err != nil {
-			err = c.accountError(p.key, err)
+			err = atKey(p.key, err)
 			if first == nil {
 				first = err
 			}
@@ -195,10 +195,10 @@ func (c *call) accountDelete(ctx context.Context, r *api.AccountRequest) (*api.A
 	defer p.close()
 	question := fmt.Sprintf("Delete the account %s from %s? Its seed cannot be brought back.", printable(a.Title()), p.key.Name())
 	if err := p.confirm(ctx, question); err != nil {
-		return nil, c.accountError(p.key, err)
+		return nil, atKey(p.key, err)
 	}
 	if err := p.token.Delete(ctx, a); err != nil {
-		return nil, c.accountError(p.key, err)
+		return nil, atKey(p.key, err)
 	}
 	return &api.AccountResult{Account: describeAccount(p.key, a)}, nil
 }
@@ -215,7 +215,7 @@ func (c *call) accountRename(ctx context.Context, r *api.AccountRenameRequest) (
 	defer p.close()
 	renamed, err := p.token.Rename(ctx, a, r.Issuer, r.Name)
 	if err != nil {
-		return nil, c.accountError(p.key, err)
+		return nil, atKey(p.key, err)
 	}
 	return &api.AccountResult{Account: describeAccount(p.key, renamed)}, nil
 }
@@ -235,14 +235,14 @@ func (c *call) accountProtect(ctx context.Context, r *api.AccountProtectRequest)
 			prompt.Message = strings.Replace(prompt.Message, "Enter a new PIN for", "Enter a new access code for", 1)
 		}
 		if fresh, err = p.secret(ctx, prompt); err != nil {
-			return nil, c.accountError(p.key, err)
+			return nil, atKey(p.key, err)
 		}
 		if len(bytes.TrimSpace(fresh)) == 0 {
 			return nil, &api.Error{Code: api.CodePINPolicy, Message: "the new one is empty", Hint: "give one with a few characters at least", Key: p.key.ID()}
 		}
 	}
 	if err := p.token.Protect(ctx, fresh); err != nil {
-		return nil, c.accountError(p.key, err)
+		return nil, atKey(p.key, err)
 	}
 	return &api.AccountTokenResult{Token: p.describe()}, nil
 }
@@ -256,10 +256,10 @@ func (c *call) accountReset(ctx context.Context, r *api.AccountResetRequest) (*a
 	defer p.close()
 	question := fmt.Sprintf("Delete all accounts for one-time codes from %s, and what protects them? They cannot be brought back.", p.key.Name())
 	if err := p.confirm(ctx, question); err != nil {
-		return nil, c.accountError(p.key, err)
+		return nil, atKey(p.key, err)
 	}
 	if err := p.token.Reset(ctx); err != nil {
-		return nil, c.accountError(p.key, err)
+		return nil, atKey(p.key, err)
 	}
 	return &api.AccountTokenResult{Token: p.describe()}, nil
 }

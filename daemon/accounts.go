@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -74,7 +73,7 @@ func (c *call) keep(ctx context.Context, k *tokens.Key, lastTry bool) (*keeper, 
 		return c.link(ctx, k, waiting)
 	})
 	if err != nil {
-		return nil, c.accountError(k, err)
+		return nil, atKey(k, err)
 	}
 	p := &keeper{c: c, key: k}
 	p.close = sync.OnceFunc(func() {
@@ -86,7 +85,7 @@ func (c *call) keep(ctx context.Context, k *tokens.Key, lastTry bool) (*keeper, 
 	o := accounts.Options{Touch: p.touch, Ask: p.ask, LastTry: lastTry}
 	if p.token, err = openAccounts(ctx, k, link, o); err != nil {
 		p.close()
-		return nil, c.accountError(k, err)
+		return nil, atKey(k, err)
 	}
 	return p, nil
 }
@@ -194,59 +193,13 @@ func (p *keeper) confirm(ctx context.Context, question string) error {
 	return &api.Error{Code: api.CodeDenied, Message: "the person said no; nothing was changed on " + p.key.Name(), Key: p.key.ID()}
 }
 
-// accountKinds says what the errors of tokens mean to a caller.
-var accountKinds = []struct {
-	target error
-	code   api.Code
-}{
-	{accounts.ErrNoAccounts, api.CodeUnsupported},
-	{accounts.ErrUnsupported, api.CodeUnsupported},
-	{accounts.ErrFull, api.CodeKeyFull},
-	{accounts.ErrExists, api.CodeConflict},
-	{accounts.ErrNotFound, api.CodeNotFound},
-	{accounts.ErrTouch, api.CodeTimeout},
-	{accounts.ErrLocked, api.CodePINRequired},
-	{accounts.ErrWrong, api.CodePINInvalid},
-	{accounts.ErrBlocked, api.CodePINBlocked},
-	{accounts.ErrLastTry, api.CodePINLastRetry},
-}
-
-// accountError says which token an error is about. The texts of the drivers say behind a semicolon or a colon what to do next.
-func (c *call) accountError(k *tokens.Key, err error) error {
-	var known *api.Error
-	if err == nil || errors.As(err, &known) {
+// atKey says which key an error is about, where that is not said yet.
+func atKey(k *tokens.Key, err error) error {
+	var at *keyError
+	if err == nil || errors.As(err, &at) {
 		return err
 	}
-	for _, cause := range []error{errShuttingDown, errDeadline, context.Canceled, context.DeadlineExceeded, hid.ErrGone} {
-		if errors.Is(err, cause) {
-			return &keyError{k, err}
-		}
-	}
-	for _, kind := range accountKinds {
-		if errors.Is(err, kind.target) {
-			return said(kind.code, k, err)
-		}
-	}
-	if code, ok := cardCode(err); ok {
-		return said(code, k, err)
-	}
 	return &keyError{k, err}
-}
-
-// status is a number behind a driver's text, for those who wrote it.
-var status = regexp.MustCompile(` \([0-9a-f]{4,8}\)$`)
-
-// said is an error in a driver's own words.
-func said(code api.Code, k *tokens.Key, err error) *api.Error {
-	if at, ok := errors.AsType[*keyError](err); ok {
-		err = at.err
-	}
-	text := status.ReplaceAllString(plain(err), "")
-	message, hint, ok := strings.Cut(text, "; ")
-	if i := strings.LastIndex(text, ": "); !ok && i >= 0 {
-		message, hint = text[:i], text[i+2:]
-	}
-	return &api.Error{Code: code, Message: k.Name() + ": " + message, Hint: hint, Key: k.ID()}
 }
 
 // describeAccount is an account as it crosses the socket.
@@ -288,7 +241,7 @@ func (c *call) each(ctx context.Context, name string, lastTry bool, do func(ctx 
 					p.close()
 				}
 			}
-			errs[i] = c.accountError(k, err)
+			errs[i] = atKey(k, err)
 		})
 	}
 	wg.Wait()

@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -17,6 +19,9 @@ import (
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
 	"github.com/fobd/fobd/tokens"
+	"github.com/fobd/fobd/tokens/accounts"
+	"github.com/fobd/fobd/tokens/pcsc"
+	"github.com/fobd/fobd/tokens/slots"
 	"github.com/fobd/fobd/u2f"
 )
 
@@ -45,7 +50,8 @@ func (e *requestError) Error() string { return e.err.Error() }
 func (e *requestError) Unwrap() error { return e.err }
 
 // translations says what the errors of the layers below mean to a caller; the first that
-// fits counts. In a message %s stands for the key's name.
+// fits counts. In a message %s stands for the key's name; one that is empty is the error's own, and so is the hint, if it
+// has one ([ownWords]).
 var translations = []struct {
 	target  error
 	code    api.Code
@@ -96,13 +102,63 @@ var translations = []struct {
 	{ctap2.ErrLargeBlobDamaged, api.CodeKeyError, "the large blobs of %s are damaged", "blob-set begins anew, without those that are there"},
 	{ctap2.ErrBlob, api.CodeKeyError, "the large blob on %s is damaged", "write it anew with blob-set"},
 
-	// The WebAuthn client. Without a message, the error's own is given.
+	// The WebAuthn client.
 	{webauthn.ErrPINNotSet, api.CodePINNotSet, "the person must be verified, and %s has no PIN", "set one with pin-set"},
 	{webauthn.ErrUnsupported, api.CodeUnsupported, "", "use another key"},
 	{webauthn.ErrOptions, api.CodeInvalidRequest, "", "the options must be those of WebAuthn Level 3 in their JSON form"},
 	{webauthn.ErrOrigin, api.CodeInvalidRequest, "", "give the site's origin, such as https://example.org"},
 	{webauthn.ErrRPID, api.CodeInvalidRequest, "", "the RP ID must be the origin's domain or a parent of it"},
 	{webauthn.ErrResponse, api.CodeKeyError, "", "the key does not work as it should; use another one"},
+
+	// Tokens for one-time codes, and the slots of a YubiKey. What their own words say to do next comes before these hints.
+	{accounts.ErrNoAccounts, api.CodeUnsupported, "", "use another token"},
+	{accounts.ErrUnsupported, api.CodeUnsupported, "", "use another token, or do without"},
+	{accounts.ErrFull, api.CodeKeyFull, "", "delete an account first"},
+	{accounts.ErrExists, api.CodeConflict, "", "choose another name, or delete the account first"},
+	{accounts.ErrNotFound, api.CodeNotFound, "", "account-list shows those that there are"},
+	{accounts.ErrTouch, api.CodeTimeout, "", "try again, and touch the token while it blinks"},
+	{accounts.ErrLocked, api.CodePINRequired, "", "give the access code or PIN"},
+	{accounts.ErrWrong, api.CodePINInvalid, "", "try again with the right one"},
+	{accounts.ErrBlocked, api.CodePINBlocked, "", "only a reset, which deletes all accounts, makes it usable again"},
+	{accounts.ErrLastTry, api.CodePINLastRetry, "", "say that the last try may be spent, if you are sure of the PIN"},
+	{slots.ErrArgument, api.CodeInvalidRequest, "", "openapi.json says what a slot takes"},
+	{slots.ErrEmpty, api.CodeNotFound, "", "configure the slot with slot-set"},
+	{slots.ErrFull, api.CodeKeyFull, "", "delete a slot with slot-delete"},
+	{slots.ErrNoChallenge, api.CodeUnsupported, "", "use the other slot"},
+	{slots.ErrUnsupported, api.CodeUnsupported, "", "use another key"},
+	{slots.ErrAccessCode, api.CodeDenied, "", "try again with the right one"},
+	{slots.ErrTouch, api.CodeTimeout, "", "try again, and touch the key while it blinks"},
+	{slots.ErrBusy, api.CodeBusy, "", "touch the key, or try again later"},
+	{slots.ErrSilent, api.CodeKeySilent, "", "pull the key out and put it in again"},
+	{slots.ErrRefused, api.CodeKeyError, "", "pull the key out, put it in again, and try again"},
+	{slots.ErrMalformed, api.CodeKeyError, "", "pull the key out and put it in again"},
+
+	// pcscd and its cards.
+	{pcsc.ErrSharing, api.CodeBusy, "", "close the other program, then try again"},
+	{pcsc.ErrRemoved, api.CodeKeyGone, "", "put the token in again, then try again"},
+	{pcsc.ErrReaderGone, api.CodeKeyGone, "", "put the token in again, then try again"},
+	{pcsc.ErrNoCard, api.CodeKeyGone, "", "put the token in again, then try again"},
+	{pcsc.ErrNoReader, api.CodeKeyGone, "", "put the token in again, then try again"},
+	{pcsc.ErrNoService, api.CodeUnsupported, "", "install pcscd, or start it"},
+	{pcsc.ErrDenied, api.CodeUnsupported, "", "let the daemon use cards, by a rule of polkit"},
+	{pcsc.ErrUnsupported, api.CodeUnsupported, "", "use another reader"},
+	{pcsc.ErrCardUnsupported, api.CodeUnsupported, "", "use another card"},
+	{pcsc.ErrStopped, api.CodeKeySilent, "", "put the token in again, then try again"},
+	{pcsc.ErrTimeout, api.CodeKeySilent, "", "put the token in again, then try again"},
+	{pcsc.ErrUnresponsive, api.CodeKeySilent, "", "put the token in again, then try again"},
+	{pcsc.ErrSilent, api.CodeKeySilent, "", "put the token in again, then try again"},
+	{pcsc.ErrClosed, api.CodeKeySilent, "", "put the token in again, then try again"},
+	{pcsc.ErrComm, api.CodeKeyError, "", "put the token in again, then try again"},
+	{pcsc.ErrNotTransacted, api.CodeKeyError, "", "put the token in again, then try again"},
+	{pcsc.ErrReset, api.CodeKeyError, "", "put the token in again, then try again"},
+	{pcsc.ErrUnpowered, api.CodeKeyError, "", "put the token in again, then try again"},
+	{pcsc.ErrProtocol, api.CodeKeyError, "", "put the token in again, then try again"},
+	{pcsc.ErrNotReady, api.CodeKeyError, "", "put the token in again, then try again"},
+	{pcsc.ErrNoMemory, api.CodeKeyError, "", "close programs that use cards, then try again"},
+	{pcsc.ErrInternal, api.CodeKeyError, "", "put the token in again, then try again"},
+	{pcsc.ErrUnknown, api.CodeKeyError, "", "put the token in again, then try again"},
+	{pcsc.ErrVersion, api.CodeKeyError, "", "update pcscd or fobd"},
+	{pcsc.ErrMalformed, api.CodeKeyError, "", "look for an update of fobd"},
 
 	// What a PIN must be anywhere (CTAP 2.2, section 6.5.1).
 	{pinuv.ErrPINTooShort, api.CodePINPolicy, "the PIN is too short", "a PIN has at least 4 characters"},
@@ -176,7 +232,7 @@ func ErrorOf(err error) *api.Error {
 		if errors.Is(err, t.target) {
 			e.Code, e.Hint = t.code, t.hint
 			if e.Message = strings.ReplaceAll(t.message, "%s", name); e.Message == "" {
-				e.Message = plain(err)
+				e.Message, e.Hint = ownWords(err, t.hint)
 			}
 			if e.Retries != nil {
 				e.Message += fmt.Sprintf("; %s left", plural(*e.Retries, "try", "tries"))
@@ -195,13 +251,19 @@ func ErrorOf(err error) *api.Error {
 	return e
 }
 
+// packages are the names of packages in front of an error's text, or of one inside of it.
+var packages = regexp.MustCompile(`(^|: )(?:(?:accounts|applet|ctap2|ctaphid|daemon|hid|nitrokeypro|oath|otp|pcsc|policy|registry|seedfile|slots|softcodes|softkey|softslots|store|token2|tokens|u2f|webauthn): )+`)
+
 // plain is an error's text for people, without the names of the packages that made it.
-func plain(err error) string {
-	text := err.Error()
-	for _, name := range []string{"daemon: ", "policy: ", "webauthn: ", "softkey: ", "ctap2: ", "ctaphid: ", "u2f: ", "hid: ", "registry: ", "store: ", "seedfile: ", "accounts: ", "oath: ", "pcsc: ", "slots: ", "tokens: "} {
-		text = strings.TrimPrefix(text, name)
-	}
-	return text
+func plain(err error) string { return packages.ReplaceAllString(err.Error(), "$1") }
+
+// status is a number behind an error's text, for those who wrote it.
+var status = regexp.MustCompile(` \([0-9a-f]{4,8}\)$`)
+
+// ownWords are an error's text, and what it says behind a semicolon to do next; hint, if it says nothing.
+func ownWords(err error, hint string) (message, next string) {
+	message, next, _ = strings.Cut(status.ReplaceAllString(plain(err), ""), "; ")
+	return message, cmp.Or(next, hint)
 }
 
 // unwrapped is the error without the key's name, which the message begins with.

@@ -67,6 +67,9 @@ func (c *call) why(p *api.Prompt) string {
 		s += "a touch"
 	case api.OpCode, api.OpSlotCode:
 		s += "a code"
+		if account, ok := strings.CutPrefix(c.about, "account "); ok {
+			s += " of " + account
+		}
 	case api.OpSlotRespond:
 		s += "an answer to a challenge"
 	case api.OpSlotSet, api.OpSlotSwap, api.OpSlotDelete:

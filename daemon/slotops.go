@@ -14,24 +14,6 @@ import (
 	"github.com/fobd/fobd/tokens/slots"
 )
 
-// slotKinds say what the errors of slots mean to a caller.
-var slotKinds = []struct {
-	target error
-	code   api.Code
-}{
-	{slots.ErrArgument, api.CodeInvalidRequest},
-	{slots.ErrEmpty, api.CodeNotFound},
-	{slots.ErrFull, api.CodeKeyFull},
-	{slots.ErrNoChallenge, api.CodeUnsupported},
-	{slots.ErrUnsupported, api.CodeUnsupported},
-	{slots.ErrAccessCode, api.CodeDenied},
-	{slots.ErrTouch, api.CodeTimeout},
-	{slots.ErrBusy, api.CodeBusy},
-	{slots.ErrSilent, api.CodeKeySilent},
-	{slots.ErrRefused, api.CodeKeyError},
-	{slots.ErrMalformed, api.CodeKeyError},
-}
-
 // withSlots does something with the slots of the one key that a request means.
 func (c *call) withSlots(ctx context.Context, name string, do func(ctx context.Context, p *keeper, s *slots.Session) error) error {
 	has := func(k *tokens.Key) bool {
@@ -83,12 +65,7 @@ func (c *call) withSlots(ctx context.Context, name string, do func(ctx context.C
 	if err == nil {
 		err = do(ctx, p, s)
 	}
-	for _, kind := range slotKinds {
-		if errors.Is(err, kind.target) {
-			return said(kind.code, k, err)
-		}
-	}
-	return c.accountError(k, err)
+	return atKey(k, err)
 }
 
 // slotShow is the operation slot-show.

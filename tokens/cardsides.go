@@ -242,7 +242,7 @@ func (e *InUseError) Error() string {
 			next = "close it (scdaemon by gpgconf --kill scdaemon)"
 		}
 	}
-	return "tokens: the card is in use by " + strings.Join(names, " or ") + ": " + next + ", then try again"
+	return "tokens: the card is in use by " + strings.Join(names, " or ") + "; " + next + ", then try again"
 }
 
 // Unwrap returns Err.

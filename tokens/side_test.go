@@ -169,8 +169,8 @@ func (f failing) Watch(_ context.Context, _ func()) error { return f.err }
 func TestCardInUse(t *testing.T) {
 	for want, by := range map[string][]hid.Holder{
 		"in use by another program": nil,
-		"in use by scdaemon (process 7): close it (scdaemon by gpgconf --kill scda": {{PID: 7, Program: "scdaemon"}},
-		"in use by firefox (process 8) or process 9: close it, then try again":      {{PID: 8, Program: "firefox"}, {PID: 9}},
+		"in use by scdaemon (process 7); close it (scdaemon by gpgconf --kill scda": {{PID: 7, Program: "scdaemon"}},
+		"in use by firefox (process 8) or process 9; close it, then try again":      {{PID: 8, Program: "firefox"}, {PID: 9}},
 	} {
 		err := &tokens.InUseError{By: by, Err: pcsc.ErrSharing}
 		if !strings.Contains(err.Error(), want) || !errors.Is(err, pcsc.ErrSharing) {

@@ -68,7 +68,7 @@ var (
 	ErrMalformed     = errors.New("nitrokeypro: malformed answer from the device; unplug it and try again")
 	ErrSilent        = errors.New("nitrokeypro: the device does not go on; unplug it and plug it in again")
 	ErrNotProgrammed = errors.New("nitrokeypro: there is nothing in the slot; list the accounts")
-	ErrWrongPIN      = errors.New("nitrokeypro: the PIN is wrong")
+	ErrWrongPIN      = errors.New("nitrokeypro: the PIN is wrong; try again with the right one")
 	ErrNotAuthorized = errors.New("nitrokeypro: the device wants its PIN for this; give it")
 	ErrTimestamp     = errors.New("nitrokeypro: the device has seen a later time than the clock of this machine; set the clock right")
 	ErrRefused       = errors.New("nitrokeypro: the device refuses")

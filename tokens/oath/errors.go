@@ -18,7 +18,7 @@ var (
 	// ErrTouch says that the device waited for a touch in vain.
 	ErrTouch = errors.New("oath: nobody touched the device in time; try again and touch it when it blinks")
 	// ErrWrongCode says that the access code, the PIN or the code to verify is not the right one.
-	ErrWrongCode = errors.New("oath: that is wrong")
+	ErrWrongCode = errors.New("oath: the access code, PIN or code is wrong; try again with the right one")
 	// ErrBlocked says that no tries are left.
 	ErrBlocked = errors.New("oath: the PIN is blocked after too many wrong ones; only a reset, which deletes all accounts, makes a new one possible")
 	// ErrLastTry says that one try is left, which is not spent without being told to.

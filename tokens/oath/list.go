@@ -83,7 +83,7 @@ func (s *Session) Reset(ctx context.Context) error {
 	case err != nil:
 		return s.fail(r, 0, err)
 	case response.SW == apdu.ErrInsNotSupported, !s.info.Unlocked && s.info.Model == ModelCanoKey && response.SW == apdu.ErrSecurityStatus:
-		return s.fail(r, response.SW, unsupported("reset it with its maker's program"))
+		return s.fail(r, response.SW, unsupported("this is no part of its application; reset it with its maker's program"))
 	case response.SW != apdu.OK:
 		return s.refuse(r, response.SW, s.info.Unlocked)
 	}

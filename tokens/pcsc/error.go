@@ -44,47 +44,47 @@ const (
 func (e Error) text() string {
 	switch e {
 	case ErrInternal, ErrUnknown, ErrInvalidParameter, ErrInvalidValue, ErrInvalidHandle, ErrBufferTooSmall:
-		return "pcscd refuses the request: unplug the reader and plug it in again; if that is of no help, look at pcscd's log (journalctl -u pcscd)"
+		return "pcscd refuses the request; unplug the reader and plug it in again, or look at pcscd's log (journalctl -u pcscd)"
 	case ErrCancelled:
 		return "the wait was cancelled"
 	case ErrNoMemory:
-		return "pcscd has no room for more: close programs that use cards, then try again"
+		return "pcscd has no room for more; close programs that use cards, then try again"
 	case ErrNoReader:
-		return "there is no such reader: plug it in, or choose one of those that are there"
+		return "there is no such reader; plug it in, or choose one of those that are there"
 	case ErrTimeout:
-		return "the reader took too long: try again"
+		return "the reader took too long; try again"
 	case ErrSharing:
-		return "the card is in use by another program: close that program (gpg's is ended by gpgconf --kill scdaemon), then try again"
+		return "the card is in use by another program; close that program (gpg's is ended by gpgconf --kill scdaemon), then try again"
 	case ErrNoCard:
-		return "there is no card in the reader: put one in, then try again"
+		return "there is no card in the reader; put one in, then try again"
 	case ErrProtocol:
-		return "the card does not speak the protocol that was asked for: connect with T=0 and T=1 allowed"
+		return "the card does not speak the protocol that was asked for; connect with T=0 and T=1 allowed"
 	case ErrNotReady:
-		return "the reader is not ready: try again in a moment"
+		return "the reader is not ready; try again in a moment"
 	case ErrComm, ErrNotTransacted:
-		return "the exchange with the card failed: take the card out, put it in again, then try again"
+		return "the exchange with the card failed; take the card out, put it in again, then try again"
 	case ErrReaderGone:
-		return "the reader was unplugged: plug it in, then try again"
+		return "the reader was unplugged; plug it in, then try again"
 	case ErrNoService:
-		return "pcscd cannot be reached: install pcscd, or start it with systemctl start pcscd.socket"
+		return "pcscd cannot be reached; install pcscd, or start it with systemctl start pcscd.socket"
 	case ErrStopped:
-		return "pcscd ended or hung up: try again; if it goes on, look at its log (journalctl -u pcscd)"
+		return "pcscd ended or hung up; try again, or look at its log (journalctl -u pcscd)"
 	case ErrUnsupported:
-		return "the reader cannot do that: use another reader"
+		return "the reader cannot do that; use another reader"
 	case ErrCardUnsupported:
-		return "the card is of a kind that pcscd does not know: use another card"
+		return "the card is of a kind that pcscd does not know; use another card"
 	case ErrUnresponsive:
-		return "the card does not answer: take it out, put it in the right way round, then try again"
+		return "the card does not answer; take it out, put it in the right way round, then try again"
 	case ErrUnpowered:
-		return "the card has no power: take it out, put it in again, then try again"
+		return "the card has no power; take it out, put it in again, then try again"
 	case ErrReset:
-		return "another program has reset the card: select the application again"
+		return "another program has reset the card; select the application again"
 	case ErrRemoved:
-		return "the card was taken out: put it in, then connect again"
+		return "the card was taken out; put it in, then connect again"
 	case ErrDenied:
-		return "pcscd does not let this program use cards: run it in an active local session or as root, or add a polkit rule for org.debian.pcsc-lite.access_pcsc and access_card"
+		return "pcscd does not let this program use cards; run it in an active local session or as root, or add a polkit rule for org.debian.pcsc-lite.access_pcsc and access_card"
 	}
-	return "unknown status: look at pcscd's log (journalctl -u pcscd)"
+	return "unknown status; look at pcscd's log (journalctl -u pcscd)"
 }
 
 func (e Error) Error() string { return fmt.Sprintf("pcsc: %s (%08x)", e.text(), uint32(e)) }
@@ -100,12 +100,12 @@ func (e Error) err() error {
 // Errors found on this side of the socket.
 var (
 	// ErrSilent says that pcscd did not answer in time. The connection is closed.
-	ErrSilent = errors.New("pcsc: pcscd does not answer, or another program does not let go of the card: close programs that use cards, or restart pcscd")
+	ErrSilent = errors.New("pcsc: pcscd does not answer, or another program does not let go of the card; close programs that use cards, or restart pcscd")
 	// ErrMalformed says that an answer breaks the protocol. The connection is closed.
-	ErrMalformed = errors.New("pcsc: malformed answer from pcscd: look for an update of this program")
+	ErrMalformed = errors.New("pcsc: malformed answer from pcscd; look for an update of this program")
 	// ErrVersion says that pcscd and this package have no version of the protocol in
 	// common.
-	ErrVersion = errors.New("pcsc: pcscd's version is not supported: update pcscd or this program")
+	ErrVersion = errors.New("pcsc: pcscd's version is not supported; update pcscd or this program")
 	// ErrTooLong says that an APDU fits neither pcscd's limits nor the card's
 	// protocol.
 	ErrTooLong = errors.New("pcsc: APDU too long")
@@ -113,7 +113,7 @@ var (
 	ErrArgument = errors.New("pcsc: invalid argument")
 	// ErrClosed says that the Session or Card was closed by its owner, or given up
 	// because the context of an earlier call ended in the middle of an exchange.
-	ErrClosed = errors.New("pcsc: connection is closed: connect again")
+	ErrClosed = errors.New("pcsc: connection is closed; connect again")
 )
 
 // CommandError is the error of every failed request.

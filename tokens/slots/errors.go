@@ -21,7 +21,7 @@ var (
 	// another interface of it was used.
 	ErrRefused = errors.New("slots: the key refuses")
 	// ErrAccessCode says that the key refused a change of a slot that is configured, which nearly always means this.
-	ErrAccessCode = errors.New("slots: the key refuses: the slot has an access code, and the one given is not it")
+	ErrAccessCode = errors.New("slots: the slot has an access code, and the one given is not it; try again with the right one")
 	// ErrNoChallenge says that a slot that acts at a touch does not answer challenges: what it types cannot be read.
 	ErrNoChallenge = errors.New("slots: the slot answers no challenges; it types its codes when the key is touched")
 	// ErrTouch says that the key waited for a touch in vain.
