@@ -164,3 +164,19 @@ func (d *memoryDevice) GetFeature(report []byte) (int, error) {
 	n, err := inner.GetFeature(report)
 	return n, d.explain(err)
 }
+
+// UnnumberedReports are the sizes of the longest input, output and feature reports that a descriptor has, as a host sees them. The error is an
+// [ErrDescriptor] for a descriptor that cannot be read or has reports with numbers.
+func UnnumberedReports(descriptor []byte) (input, output, feature int, err error) {
+	collections, err := ParseDescriptor(descriptor)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	for _, c := range collections {
+		if len(c.ReportIDs) > 0 {
+			return 0, 0, 0, fmt.Errorf("%w: reports with numbers", ErrDescriptor)
+		}
+		input, output, feature = max(input, c.InputSize), max(output, c.OutputSize), max(feature, c.FeatureSize)
+	}
+	return input, output, feature, nil
+}

@@ -102,18 +102,8 @@ func (c *Config) describe() (featureSize int, err error) {
 		c.OutputSize = cmp.Or(c.OutputSize, hid.DefaultReportSize)
 		return 0, nil
 	}
-	collections, err := hid.ParseDescriptor(c.Descriptor)
-	if err != nil {
+	if c.InputSize, c.OutputSize, featureSize, err = hid.UnnumberedReports(c.Descriptor); err != nil {
 		return 0, fmt.Errorf("usbip: %w", err)
-	}
-	c.InputSize, c.OutputSize = 0, 0
-	for _, collection := range collections {
-		if len(collection.ReportIDs) > 0 {
-			return 0, fmt.Errorf("usbip: %w: reports with numbers", hid.ErrDescriptor)
-		}
-		c.InputSize = max(c.InputSize, collection.InputSize)
-		c.OutputSize = max(c.OutputSize, collection.OutputSize)
-		featureSize = max(featureSize, collection.FeatureSize)
 	}
 	return featureSize, nil
 }
