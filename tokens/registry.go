@@ -12,6 +12,7 @@ import (
 
 	"github.com/fobd/fobd/hid"
 	"github.com/fobd/fobd/hid/ctaphid"
+	"github.com/fobd/fobd/tokens/internal/pause"
 )
 
 // The waits between attempts to watch a bus that fails: doubled from the first to the
@@ -114,11 +115,7 @@ func (r *Registry) retry(ctx context.Context, watch func(ctx context.Context) er
 			retry = firstRetry
 		}
 		r.cfg.Log.WarnContext(ctx, "cannot watch for keys", "error", err, "retry", retry)
-		timer := time.NewTimer(retry)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, retry) != nil {
 			return
 		}
 		retry = min(2*retry, lastRetry)

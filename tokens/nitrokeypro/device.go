@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/fobd/fobd/tokens/internal/pause"
 )
 
 // FeatureReports are the device's: 64 bytes without a number, such as hid.FeatureDevice has them.
@@ -87,12 +89,8 @@ func (d *Device) do(ctx context.Context, cmd Cmd, payload []byte) (*Response, er
 			}
 			return nil, err
 		}
-		timer := time.NewTimer(pollTime)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, context.Cause(ctx)
+		if err := pause.For(ctx, pollTime); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/fobd/fobd/tokens/internal/pause"
 )
 
 // Share is how a card is taken.
@@ -133,12 +135,8 @@ func (c *Card) patiently(ctx context.Context, cmd command, try func() error) err
 		if !errors.Is(err, ErrSharing) {
 			return gone(err)
 		}
-		timer := time.NewTimer(poll)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return failed(cmd, fmt.Errorf("%w (%w)", context.Cause(ctx), ErrSharing))
+		if err := pause.For(ctx, poll); err != nil {
+			return failed(cmd, fmt.Errorf("%w (%w)", err, ErrSharing))
 		}
 	}
 }

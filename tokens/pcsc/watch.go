@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 	"time"
+
+	"github.com/fobd/fobd/tokens/internal/pause"
 )
 
 // DefaultSettle is the [WatchConfig.Settle] of who gives none: what it takes a USB device
@@ -81,11 +83,7 @@ func (v *viewer) stay(ctx context.Context) {
 			continue // pcscd was there: it may be again at once
 		}
 		v.fail(err)
-		timer := time.NewTimer(retry)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, retry) != nil {
 			return
 		}
 		retry = min(2*retry, lastRetry)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fobd/fobd/tokens/internal/pause"
 	"github.com/fobd/fobd/tokens/otp"
 )
 
@@ -34,7 +35,7 @@ func (s *Session) Respond(ctx context.Context, slot Slot, challenge []byte) ([]b
 	answer, err := s.ask(ctx, slot.of(CmdHMAC1, CmdHMAC2), b[:], ResponseSize)
 	// A slot for challenges refuses none, unless another interface of the key was used a moment ago.
 	for try := 1; errors.Is(err, ErrRefused) && s.status.Use(slot) == UseChallenge && try < reclaimTries; try++ {
-		if err := sleep(ctx, reclaimTime); err != nil {
+		if err := pause.For(ctx, reclaimTime); err != nil {
 			return nil, fail(op, slot, err)
 		}
 		answer, err = s.ask(ctx, slot.of(CmdHMAC1, CmdHMAC2), b[:], ResponseSize)

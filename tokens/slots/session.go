@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"time"
+
+	"github.com/fobd/fobd/tokens/internal/pause"
 )
 
 // Times of the conversation, as Yubico's programs have them.
@@ -68,7 +70,7 @@ func (s *Session) Serial(ctx context.Context) (uint32, error) {
 		if !errors.Is(err, ErrRefused) || try == reclaimTries {
 			break
 		}
-		if waited := sleep(ctx, reclaimTime); waited != nil {
+		if waited := pause.For(ctx, reclaimTime); waited != nil {
 			return 0, fail("read serial number", 0, waited)
 		}
 	}
@@ -124,7 +126,7 @@ func (s *Session) settled(ctx context.Context) (Report, error) {
 		case time.Since(began) > takeTime:
 			return r, ErrSilent
 		}
-		if err := sleep(ctx, pollTime); err != nil {
+		if err := pause.For(ctx, pollTime); err != nil {
 			return r, err
 		}
 	}
@@ -177,7 +179,7 @@ func (s *Session) command(ctx context.Context, cmd Cmd, payload []byte) (c *Coll
 		if err != nil {
 			return c, after, err
 		}
-		flags, limit, pause := r[7], takeTime, pollTime
+		flags, limit, every := r[7], takeTime, pollTime
 		switch {
 		case flags&flagResponse != 0 && flags&flagWrite == 0:
 			done, err := c.Add(r)
@@ -205,12 +207,12 @@ func (s *Session) command(ctx context.Context, cmd Cmd, payload []byte) (c *Coll
 			return c, after, ErrRefused
 		case flags&flagWrite == 0 && flags&flagTouch != 0:
 			touch(true)
-			limit, pause = touchLimit, touchTime
+			limit, every = touchLimit, touchTime
 		}
 		if time.Since(began) > limit {
 			return c, after, ErrSilent
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := pause.For(ctx, every); err != nil {
 			return c, after, err
 		}
 	}
@@ -234,16 +236,4 @@ func (s *Session) ask(ctx context.Context, cmd Cmd, payload []byte, n int) ([]by
 		return nil, err
 	}
 	return append(make([]byte, 0, n), b...), nil
-}
-
-// sleep waits, or returns why ctx has ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/fobd/fobd/tokens/internal/pause"
 )
 
 // FeatureReports are those of the key's FIDO interface: 64 bytes without a number.
@@ -115,12 +117,8 @@ func (h *HID) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 		case time.Since(began) > patience:
 			return nil, ErrSilent
 		}
-		timer := time.NewTimer(pollTime)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, context.Cause(ctx)
+		if err := pause.For(ctx, pollTime); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fobd/fobd/tokens/internal/pause"
 	"github.com/fobd/fobd/tokens/oath"
 	"github.com/fobd/fobd/u2f/apdu"
 )
@@ -119,14 +120,7 @@ func (a *Applet) delay(ctx context.Context, d time.Duration) error {
 	}
 	a.mu.Unlock()
 	defer a.mu.Lock()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return pause.For(ctx, d)
 }
 
 // overCCID is the way of PC/SC: applications, chains of commands and of responses.
